@@ -1,0 +1,1 @@
+"""What stands behind the command line: strict configs, Lightning's subcommands, commands that are plain functions."""

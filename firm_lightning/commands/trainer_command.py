@@ -1,0 +1,138 @@
+"""``fit``, ``validate``, ``test`` and ``predict``: LightningCLI with OmegaConf configs and strict keys.
+
+Importing this module takes seconds (torch and Lightning); the command line imports it only for these four commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonargparse
+from jsonargparse.typing import restricted_string_type
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from firm_lightning.commands.config_files import ConfigError
+from firm_lightning.commands.strict import PARSER_SETTINGS, parse_strictly
+
+jsonargparse.set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+
+BASE_CONFIG = Path(__file__).parents[2] / "conf" / "base.yaml"
+SUBCOMMANDS = ("fit", "validate", "test", "predict")
+
+RunName = restricted_string_type(
+    "RunName", r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", docstring="A folder name: letters, digits, '_', '-' and '.'."
+)
+
+
+class SaveRunConfig(SaveConfigCallback):
+    """Writes the resolved config to ``config_<stage>.yaml`` in the run folder.
+
+    A resumed or repeated run with another config gets ``config_<stage>_2.yaml`` and so on: nothing is overwritten.
+    """
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the file. Runs on the first process only, and ``trainer.log_dir`` would wait for all of them."""
+        stage = getattr(stage, "value", stage)  # Lightning hands over an enum
+        text = self.parser.dump(self.config, skip_none=False)
+        folder = Path(trainer.default_root_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        number = 1
+        while True:
+            path = folder / (f"config_{stage}.yaml" if number == 1 else f"config_{stage}_{number}.yaml")
+            if not path.exists():
+                path.write_text(text, encoding="utf-8")
+            if path.read_text(encoding="utf-8") == text:
+                return
+            number += 1
+
+
+class TrainerCLI(LightningCLI):
+    """LightningCLI as this project uses it.
+
+    Models and data are chosen by ``class_path``; ``conf/base.yaml`` is loaded before every other config; models bring
+    their own ``configure_optimizers``; the section ``checkpoint`` configures the ``ModelCheckpoint``, so that an
+    experiment may set ``trainer.callbacks`` without losing it.
+
+    Args:
+        argv: The command line from the subcommand on.
+
+    Raises:
+        ConfigError: The command line, a config file, or a value that a constructor refuses.
+    """
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        subcommand_settings = {**PARSER_SETTINGS, "default_config_files": [str(BASE_CONFIG)]}
+        super().__init__(
+            auto_configure_optimizers=False,
+            save_config_callback=SaveRunConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            parser_kwargs={
+                "prog": "train.py",
+                **PARSER_SETTINGS,
+                **{name: dict(subcommand_settings) for name in SUBCOMMANDS},
+            },
+            args=list(argv),
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The sections that Lightning does not have."""
+        parser.add_argument("--run_name", type=RunName, help="Names the folder checkpoints/<run_name>.")
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        if subcommand == "predict":
+            parser.set_defaults(return_predictions=False)  # they are written as they come, not kept in memory
+        return parser
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse with errors that name file, line and the nearest key."""
+        subparser = self._subcommand_parsers.get(args[0]) if args else None
+        self.config = parse_strictly(parser, args, keys_of=subparser or parser, own_argv=args[1:], base=BASE_CONFIG)
+
+    def _parse_ckpt_path(self) -> None:
+        """Do nothing: Lightning would let hyperparameters stored in a checkpoint win over config and flags."""
+
+    def instantiate_classes(self) -> None:
+        """Build model, data and trainer; a value that a constructor refuses is a mistake in the config."""
+        try:
+            super().instantiate_classes()
+        except (ValueError, FileNotFoundError, MisconfigurationException) as error:
+            reason: BaseException = error
+            while str(reason).startswith("Does not validate against any of the Union") and reason.__cause__:
+                reason = reason.__cause__  # jsonargparse wraps what the constructor raised
+            raise ConfigError(str(reason)) from error
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> Trainer:
+        if config.get("enable_checkpointing") is False:
+            callbacks = [callback for callback in callbacks if not isinstance(callback, ModelCheckpoint)]
+        return super()._instantiate_trainer(config, callbacks)
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        kwargs = super()._prepare_subcommand_kwargs(subcommand)
+        ckpt_path = kwargs.get("ckpt_path")
+        if ckpt_path == "best":
+            raise ConfigError("ckpt_path: 'best' is known only inside the run that trained; give the path of the file")
+        if ckpt_path == "last" and subcommand != "fit":
+            # Lightning would go on with untrained weights.
+            folders = [Path(callback.dirpath) for callback in self.trainer.checkpoint_callbacks if callback.dirpath]
+            if not any(list(folder.glob("last*.ckpt")) for folder in folders):
+                looked = ", ".join(str(folder) for folder in folders) or "no folder: checkpointing is off"
+                raise ConfigError(f"ckpt_path: there is no last*.ckpt to {subcommand} (looked in {looked})")
+        elif ckpt_path not in (None, "last") and "://" not in ckpt_path and not Path(ckpt_path).exists():
+            raise ConfigError(f"ckpt_path: there is no checkpoint {ckpt_path}")
+        return kwargs
+
+
+def run_trainer(argv: Sequence[str]) -> None:
+    """Run one of ``fit | validate | test | predict``.
+
+    Raises:
+        ConfigError: The command line or a config file is wrong.
+    """
+    TrainerCLI(argv)

@@ -1,0 +1,119 @@
+"""What the small base model is taught: to describe, compare, find and copy. Never to score.
+
+Each lesson is a question about zero, one or two pictures with its answer. They stand to the scenes critic as general
+pre-training stands to a full-size vision-language model before FIRM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from firm_lightning.scenes.alignment import SubjectCheck, check_alignment, describe, list_seen, plan_line
+from firm_lightning.scenes.corrupt import GENERATION_FAULTS, carry_out, corrupt
+from firm_lightning.scenes.editing import check_execution, differences, want_line
+from firm_lightning.scenes.edits import Instruction, random_instruction
+from firm_lightning.scenes.graph import PLACES, Scene, World, pick
+from firm_lightning.scenes.prompts import CATEGORIES, RELATIONS, Request, fulfil, random_request
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """A question about ``scenes`` (none for a lesson in words alone) and the answer to learn."""
+
+    scenes: tuple[Scene, ...]
+    question: str
+    answer: str
+
+
+def random_lesson(rng: np.random.Generator, world: World) -> Lesson:
+    """Draw a lesson; those that look up and compare are the most frequent."""
+    kinds = tuple(LESSONS)
+    shares = np.array([LESSONS[kind] for kind in kinds])
+    return kinds[int(rng.choice(len(kinds), p=shares / shares.sum()))](rng, world)
+
+
+def _request_and_scene(rng: np.random.Generator, world: World) -> tuple[Request, Scene]:
+    request = random_request(rng, world, pick(rng, tuple(CATEGORIES)))
+    if rng.random() < 0.2:
+        return request, world.random_scene(rng)
+    scene = corrupt(rng, world, fulfil(rng, world, request), GENERATION_FAULTS, int(rng.integers(0, 5)))
+    return request, scene
+
+
+def _edit_case(rng: np.random.Generator, world: World) -> tuple[Instruction, Scene, Scene]:
+    source = world.random_scene(rng)
+    instruction = random_instruction(rng, world, source, edits=int(rng.integers(1, 3)))
+    botched, unasked = int(rng.integers(0, len(instruction.edits) + 1)), int(rng.integers(0, 6))
+    return instruction, source, carry_out(rng, world, source, instruction, botched=botched, unasked=unasked)
+
+
+def describe_lesson(rng: np.random.Generator, world: World) -> Lesson:
+    """One picture in words."""
+    _, scene = _request_and_scene(rng, world)
+    return Lesson((scene,), "Describe the picture.", f"picture: {describe(scene)}.")
+
+
+def differences_lesson(rng: np.random.Generator, world: World) -> Lesson:
+    """Two pictures: what is the same and what is not."""
+    _, source, edited = _edit_case(rng, world)
+    return Lesson((source, edited), "Compare the pictures.", f"differences: {differences(source, edited)}.")
+
+
+def look_up_lesson(rng: np.random.Generator, world: World) -> Lesson:
+    """A prompt item by item, each beside the things of that kind in the picture."""
+    request, scene = _request_and_scene(rng, world)
+    check = check_alignment(request, scene)
+    parts = [f"picture: {describe(scene)}."]
+    parts += [f"need {plan_line(item.subject)}: see {list_seen(item.seen)}." for item in check.subjects]
+    if request.relation:
+        places = (", ".join(PLACES[thing.place] for thing in item.seen) or "nothing" for item in check.subjects[:2])
+        parts.append(f"need {request.relation}: see {' and '.join(places)}.")
+    return Lesson((scene,), f"Look for what is needed. {request.words(rng)}", " ".join(parts))
+
+
+def edit_look_up_lesson(rng: np.random.Generator, world: World) -> Lesson:
+    """An instruction edit by edit, each beside what is there now."""
+    instruction, source, edited = _edit_case(rng, world)
+    parts = [f"differences: {differences(source, edited)}."]
+    parts += [
+        f"want {want_line(check.edit)}: there {check.there}." for check in check_execution(instruction, source, edited)
+    ]
+    return Lesson((source, edited), f"Look for what is wanted. {instruction.words(rng)}", " ".join(parts))
+
+
+def match_lesson(rng: np.random.Generator, world: World) -> Lesson:
+    """In words alone: what is wrong with the things seen for one need."""
+    request, scene = _request_and_scene(rng, world)
+    check: SubjectCheck = pick(rng, check_alignment(request, scene).subjects)
+    verdict = ", ".join("missing" if name == "missing" else f"{name} wrong" for name in check.wrong) or "right"
+    return Lesson((), f"Match. need {plan_line(check.subject)}: see {list_seen(check.seen)}:", f"{verdict}.")
+
+
+def relation_lesson(rng: np.random.Generator, world: World) -> Lesson:
+    """In words alone: whether two places stand in a relation."""
+    relation = pick(rng, tuple(RELATIONS))
+    first, second = (int(place) for place in rng.permutation(len(PLACES))[:2])
+    verdict = "right" if RELATIONS[relation](first, second) else "wrong"
+    return Lesson((), f"Match. need {relation}: see {PLACES[first]} and {PLACES[second]}:", f"{verdict}.")
+
+
+def edit_match_lesson(rng: np.random.Generator, world: World) -> Lesson:
+    """In words alone: how what is there differs from what was wanted."""
+    instruction, source, edited = _edit_case(rng, world)
+    check = pick(rng, check_execution(instruction, source, edited))
+    return Lesson((), f"Match. want {want_line(check.edit)}: there {check.there}:", f"{check.verdict}.")
+
+
+LESSONS: dict[Callable[[np.random.Generator, World], Lesson], float] = {
+    describe_lesson: 0.10,
+    differences_lesson: 0.20,
+    look_up_lesson: 0.28,
+    edit_look_up_lesson: 0.24,
+    match_lesson: 0.08,
+    relation_lesson: 0.04,
+    edit_match_lesson: 0.06,
+}
+"""Lesson -> share of draws."""

@@ -1,0 +1,65 @@
+"""The commands ``report`` and ``convert``, from the command line to the files."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from firm_lightning import cli
+from firm_lightning.commands.convert import convert
+from firm_lightning.commands.report import report
+from firm_lightning.data.convert import convert as write_converted
+from firm_lightning.data.jsonl_folder import JsonlFolder
+from firm_lightning.report.command import agreement_report
+from tests.commands.stopped import error_of
+
+
+def test_commands_have_the_settings_of_what_they_call() -> None:
+    def settings(function: Any) -> dict[str, Any]:
+        return {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
+
+    assert settings(report) == settings(agreement_report)
+    assert settings(convert) == settings(write_converted)
+
+
+def test_report_shows_and_writes_the_figures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = [(5, 4), (3, 3), (1, 2), (2, 2)]
+    for file, column in (("p.jsonl", 0), ("h.jsonl", 1)):
+        records = [{"id": str(i), "task": "alignment", "score": pair[column]} for i, pair in enumerate(said)]
+        Path(file).write_text("".join(json.dumps(record) + "\n" for record in records))
+    cli.main(["report", "--predictions", "p.jsonl", "--human", "h.jsonl", "--output", "out", "--resamples", "0"])
+    shown = capsys.readouterr().out
+    assert "alignment" in shown and "0.50" in shown  # MAE (1 + 0 + 1 + 0) / 4
+    assert shown.endswith("out/report.json\nout/report.html\n")
+    assert sorted(path.name for path in Path("out").iterdir()) == ["report.html", "report.json"]
+
+
+def test_report_names_a_bad_record(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("p.jsonl").write_text('{"id": "a", "task": "alignment", "score": 5}\n{"id": "b"\n')
+    Path("h.jsonl").write_text('{"id": "a", "task": "alignment", "score": 5}\n')
+    said = error_of(["report", "--predictions", "p.jsonl", "--human", "h.jsonl", "--output", "out"], capsys)
+    assert said.startswith("p.jsonl:2: ") and "Traceback" not in said
+
+
+def test_convert_takes_reader_and_layout_by_class(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (8, 8), "red").save("red.png")
+    record = {"id": "a", "task": "alignment", "images": ["red.png"], "prompt": "red", "score": 5, "reasoning": "It is."}
+    Path("set.jsonl").write_text(json.dumps(record) + "\n")
+    Path("c.yaml").write_text(
+        "input:\n  class_path: firm_lightning.data.jsonl_folder.JsonlFolder\n  init_args: {path: set.jsonl}\n"
+        "layout: {class_path: firm_lightning.data.jsonl_folder.JsonlWriter}\noutput: out\n"
+    )
+    cli.main(["convert", "--config", "c.yaml"])
+    assert capsys.readouterr().out == "1 records written to out\n"
+    (copied,) = list(JsonlFolder(path=Path("out")))
+    assert (copied.id, copied.prompt, copied.score_1to5, copied.reasoning) == ("a", "red", 5, "It is.")
+    assert error_of(["convert", "--config", "c.yaml"], capsys).startswith("out")
+    assert error_of(["convert", "--config", "c.yaml", "--input.pth", "x"], capsys) == (
+        "command line: key '--input.pth' is not known; nearest: 'input.init_args.path'\n"
+        "Help: python train.py convert --help\n"
+    )
