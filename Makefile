@@ -12,7 +12,7 @@ PYTHON ?= $(shell for candidate in python3.11 python3 python; do \
 .DEFAULT_GOAL := test
 
 demo: $(INSTALLED)
-	$(BIN)/python train.py demo
+	$(BIN)/python train.py demo --config conf/scenes/demo.yaml
 
 test: lint
 	$(BIN)/python -m pytest

@@ -37,6 +37,8 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "report", "firm_lightning.commands.report:report", "Compare predictions with human scores; needs no model."
     ),
+    Command("scenes", "firm_lightning.commands.scenes:scenes", "Write scoring sets of the embedded world."),
+    Command("demo", "firm_lightning.commands.demo:demo", "Run the whole loop on a laptop."),
     Command("convert", "firm_lightning.commands.convert:convert", "Write a scoring set in another layout."),
 )
 

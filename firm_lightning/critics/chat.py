@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 NOT_LEARNT = -100
 """Label of a token that the loss leaves out."""
 
+IMAGE_MARK = "<image>"
+"""Where a question wants its next picture (the ShareGPT convention); without marks all pictures stand in front."""
+
 
 @dataclass(frozen=True, slots=True)
 class EncodedChat:
@@ -28,7 +31,8 @@ class EncodedChat:
 
     def to(self, device: torch.device | str) -> EncodedChat:
         """The batch on a device."""
-        return EncodedChat({name: value.to(device) for name, value in self.inputs.items()}, self.labels_BL.to(device))
+        inputs = {name: value.to(device, non_blocking=True) for name, value in self.inputs.items()}
+        return EncodedChat(inputs, self.labels_BL.to(device, non_blocking=True))
 
     def pin_memory(self) -> EncodedChat:
         """The batch in page-locked memory."""
@@ -48,48 +52,61 @@ class Chat:
     def __init__(self, processor: Any) -> None:
         self.processor = processor
         self.tokenizer = processor.tokenizer
-        self.end_token: str = self.tokenizer.eos_token
-        self._frames: dict[int, tuple[str, str]] = {}
-
-    def prompt(self, question: str, images: int) -> str:
-        """The text up to where the model starts to answer, with one marker per picture."""
-        if images not in self._frames:
-            mark = "\x00"
-            content = [{"type": "image"}] * images + [{"type": "text", "text": mark}]
-            text = self.processor.apply_chat_template(
-                [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-            )
-            before, after = text.split(mark)
-            self._frames[images] = (before, after)
-        before, after = self._frames[images]
-        return before + question + after
 
     def encode(
-        self, images: Sequence[Sequence[Image]], questions: Sequence[str], answers: Sequence[str] | None = None
+        self,
+        images: Sequence[Sequence[Image]],
+        questions: Sequence[str],
+        answers: Sequence[str] | None = None,
+        *,
+        names: Sequence[str] | None = None,
+        max_tokens: int | None = None,
     ) -> EncodedChat:
         """Encode B questions, each about its pictures, and the answers to learn (none when the model is to answer).
 
         The answer is tokenised on its own and appended, exactly as a model that generates would append it, so that the
-        tokens seen in training are those seen in use.
+        tokens seen in training are those seen in use. Control tokens that are spelled out in a question or an answer
+        (``<|im_end|>``) are encoded as plain text: nobody who writes a prompt can end a turn or fake a picture.
+
+        Args:
+            images: The pictures of each question; their numbers may differ.
+            questions: The questions. ``<image>`` in one says where a picture stands; without it they stand in front.
+            answers: The answers.
+            names: What to call each sample in an error, for example ``record '7' (set.jsonl:12)``.
+            max_tokens: Longest sample (question, pictures, answer) allowed.
+
+        Raises:
+            ValueError: A question has another number of ``<image>`` marks than pictures, or a sample is too long.
         """
-        flat = [image for group in images for image in group]
-        encoded = self.processor(
-            text=[self.prompt(question, len(group)) for question, group in zip(questions, images, strict=True)],
-            images=flat or None,
-            padding=False,
+        names = names or [f"sample {row}" for row in range(len(questions))]
+        turns = [
+            [{"role": "user", "content": _content(question, group, name)}]
+            for question, group, name in zip(questions, images, names, strict=True)
+        ]
+        encoded = self.processor.apply_chat_template(
+            turns,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors=None,
+            sanitize_control_tokens=True,
+            processor_kwargs={"padding": False},
         )
         prompts: list[list[int]] = [list(ids) for ids in encoded["input_ids"]]
         kinds: list[list[int]] = [list(kind) for kind in encoded["mm_token_type_ids"]]
-        endings: list[list[int]] = [[] for _ in prompts]
-        if answers is not None:
-            texts = [answer + self.end_token for answer in answers]
-            endings = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        endings: list[list[int]] = [[] for _ in prompts] if answers is None else self._endings(answers)
+        for name, prompt, ending in zip(names, prompts, endings, strict=True):
+            _check_length(name, len(prompt), len(ending), max_tokens)
         inputs = self._pad(prompts, kinds, endings)
-        labels = inputs.pop("labels")
-        if flat:
+        labels_BL = inputs.pop("labels")
+        if any(images):
             inputs["pixel_values"] = torch.as_tensor(encoded["pixel_values"])
             inputs["image_grid_thw"] = torch.as_tensor(encoded["image_grid_thw"])
-        return EncodedChat(inputs, labels)
+        return EncodedChat(inputs, labels_BL)
+
+    def _endings(self, answers: Sequence[str]) -> list[list[int]]:
+        ids = self.tokenizer(list(answers), add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        return [[*answer, self.tokenizer.eos_token_id] for answer in ids]
 
     def _pad(self, prompts: list[list[int]], kinds: list[list[int]], endings: list[list[int]]) -> dict[str, Tensor]:
         longest = max(len(prompt) + len(ending) for prompt, ending in zip(prompts, endings, strict=True))
@@ -122,3 +139,29 @@ class Chat:
         learnt = [token for token, label in zip(ids, labels, strict=True) if label != NOT_LEARNT]
         given = ids[: len(ids) - len(learnt)]
         return f"{self.tokenizer.decode(given)}[[{self.tokenizer.decode(learnt)}]]"
+
+
+def _content(question: str, images: Sequence[Image], name: str) -> list[dict[str, Any]]:
+    """Text and pictures of a user turn in their order."""
+    pieces = question.split(IMAGE_MARK)
+    marks = len(pieces) - 1
+    if marks == 0:
+        pieces = [""] * len(images) + [question]
+    elif marks != len(images):
+        raise ValueError(
+            f"{name}: the question has {marks} {IMAGE_MARK} marks for {len(images)} pictures; "
+            f"write {IMAGE_MARK} once for each picture, or not at all"
+        )
+    content: list[dict[str, Any]] = []
+    for place, piece in enumerate(pieces):
+        content += [{"type": "image", "image": images[place - 1]}] if place else []
+        content += [{"type": "text", "text": piece}] if piece else []
+    return content
+
+
+def _check_length(name: str, prompt: int, ending: int, limit: int | None) -> None:
+    if limit is not None and prompt + ending > limit:
+        raise ValueError(
+            f"{name}: {prompt + ending} tokens (question and pictures {prompt}, answer {ending}) are more than "
+            f"max_tokens {limit}; raise max_tokens, lower max_pixels of the start, or leave the record out"
+        )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from firm_lightning.critics.chat import Chat, EncodedChat
 from firm_lightning.critics.local import generate_verdicts
 from firm_lightning.critics.start import Start
 from firm_lightning.metrics.alignment import HumanAlignment
-from firm_lightning.modules.tuning import FullTuning, Tuning
+from firm_lightning.modules.tuning import FullTuning, LoraTuning, Tuning
 from firm_lightning.objectives.answer_cross_entropy import answer_cross_entropy, answer_positions
 from firm_lightning.types import TASKS, Exchange, Judgement, ScoringRequest, Unreadable, Verdict
 
@@ -23,12 +24,33 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-@dataclass(frozen=True, slots=True)
-class CriticBatch:
-    """Exchanges and, where the answers are known, their tensors."""
+PROCESSOR_KEY = "critic_processor"
+"""Under this key a checkpoint holds the fingerprint of the tokenizer and chat template that its weights belong to."""
 
-    exchanges: tuple[Exchange, ...]
-    learn: EncodedChat | None
+
+class CriticBatch:
+    """Exchanges and the tensors of those whose answers are known.
+
+    No dataclass: Lightning's half precision would go through one field by field, and refuses frozen ones.
+
+    Args:
+        exchanges: The questions, in order.
+        learn: The exchanges that have an answer, encoded; None where none has.
+    """
+
+    __slots__ = ("exchanges", "learn")
+
+    def __init__(self, exchanges: Iterable[Exchange], learn: EncodedChat | None) -> None:
+        self.exchanges = tuple(exchanges)
+        self.learn = learn
+
+    def to(self, device: torch.device | str) -> CriticBatch:
+        """The batch with its tensors on a device."""
+        return CriticBatch(self.exchanges, self.learn.to(device) if self.learn is not None else None)
+
+    def pin_memory(self) -> CriticBatch:
+        """The batch with its tensors in page-locked memory."""
+        return CriticBatch(self.exchanges, self.learn.pin_memory() if self.learn is not None else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +76,8 @@ class CriticSFT(pl.LightningModule):
         betas: Decay of AdamW's two moments.
         eps: AdamW's epsilon.
         gradient_checkpointing: Recompute activations in the backward pass instead of keeping them.
+        max_tokens: Longest sample to learn from (question, pictures and answer), in tokens; a longer one stops the run, since
+            to cut it would cut the score off. Null sets no limit.
         max_new_tokens: Longest generated answer, in tokens.
         expected_score: Also give the expected score from the probabilities of the score tokens.
     """
@@ -69,6 +93,7 @@ class CriticSFT(pl.LightningModule):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         gradient_checkpointing: bool = False,
+        max_tokens: int | None = None,
         max_new_tokens: int = 1024,
         expected_score: bool = False,
     ) -> None:
@@ -83,6 +108,7 @@ class CriticSFT(pl.LightningModule):
         self.betas = betas
         self.eps = eps
         self.gradient_checkpointing = gradient_checkpointing
+        self.max_tokens = max_tokens
         self.max_new_tokens = max_new_tokens
         self.expected_score = expected_score
         self.model: PreTrainedModel | None = None
@@ -90,37 +116,71 @@ class CriticSFT(pl.LightningModule):
         self.agreement = torch.nn.ModuleDict({task: HumanAlignment() for task in TASKS})
 
     def configure_model(self) -> None:
-        """Load the weights, once."""
+        """Load the weights, once, in training mode: without it there is neither checkpointing nor LoRA dropout."""
         if self.model is None:
             model, self.chat = self.start.load()
             self.model = self.tuning.prepare(model)
             if self.gradient_checkpointing:
                 self.model.gradient_checkpointing_enable({"use_reentrant": False})
-                self.model.enable_input_require_grads()
+            self.model.train()
+            self._rotary = {
+                name: buffer.detach().float().cpu().clone()
+                for name, buffer in self.model.named_buffers()
+                if name.endswith("inv_freq")
+            }
 
     def collate(self, exchanges: Sequence[Exchange]) -> CriticBatch:
-        """Exchanges -> batch. Data modules call this, so that training and use share one path to tensors."""
+        """Exchanges -> batch. Data modules call this, so that training and use share one path to tensors.
+
+        Raises:
+            ValueError: A sample is longer than ``max_tokens``, or its ``<image>`` marks do not fit its pictures.
+        """
         assert self.chat is not None
-        answers = [exchange.answer for exchange in exchanges]
-        images, questions = [exchange.images for exchange in exchanges], [exchange.question for exchange in exchanges]
-        learn = self.chat.encode(images, questions, answers) if all(answers) else None
-        return CriticBatch(tuple(exchanges), learn)
+        answered = [exchange for exchange in exchanges if exchange.answer]
+        if not answered:
+            return CriticBatch(exchanges, None)
+        learn = self.chat.encode(
+            [exchange.images for exchange in answered],
+            [exchange.question for exchange in answered],
+            [exchange.answer for exchange in answered],
+            names=[_name(exchange) for exchange in answered],
+            max_tokens=self.max_tokens,
+        )
+        return CriticBatch(exchanges, learn)
 
     def transfer_batch_to_device(self, batch: CriticBatch, device: torch.device, dataloader_idx: int) -> CriticBatch:
         """Only the tensors move."""
-        return CriticBatch(batch.exchanges, batch.learn.to(device) if batch.learn else None)
+        return batch.to(device)
+
+    def on_fit_start(self) -> None:
+        """See ``_restore_rotary``."""
+        self._restore_rotary()
+
+    def on_validation_start(self) -> None:
+        """See ``_restore_rotary``."""
+        self._restore_rotary()
+
+    def on_test_start(self) -> None:
+        """See ``_restore_rotary``."""
+        self._restore_rotary()
+
+    def on_predict_start(self) -> None:
+        """See ``_restore_rotary``."""
+        self._restore_rotary()
 
     def training_step(self, batch: CriticBatch, batch_idx: int) -> Tensor:
         """Cross entropy of the answers."""
-        assert batch.learn is not None
+        if batch.learn is None or len(batch.learn) != len(batch.exchanges):
+            without = next((_name(exchange) for exchange in batch.exchanges if not exchange.answer), "an empty batch")
+            raise ValueError(f"{without}: there is no answer to learn; training needs one for every record")
         loss = self._loss(batch.learn)
-        self.log("train/loss", loss, prog_bar=True)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.exchanges))
         return loss
 
     def validation_step(self, batch: CriticBatch, batch_idx: int) -> None:
         """Loss of the known answers, and agreement of the generated ones."""
         if batch.learn is not None:
-            self.log("val/loss", self._loss(batch.learn), batch_size=len(batch.exchanges), sync_dist=True, prog_bar=True)
+            self.log("val/loss", self._loss(batch.learn), batch_size=len(batch.learn), sync_dist=True, prog_bar=True)
         self._agree(self.judge_exchanges(batch.exchanges))
 
     def on_validation_epoch_end(self) -> None:
@@ -161,9 +221,47 @@ class CriticSFT(pl.LightningModule):
         ]
         optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, betas=self.betas, eps=self.eps)
         steps = int(self.trainer.estimated_stepping_batches)
-        warmup = max(1, round(self.warmup_share * steps))
+        warmup = round(self.warmup_share * steps)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, warmup=warmup, steps=steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out what never changed (the weights under adapters); note which tokens the weights belong to."""
+        checkpoint[PROCESSOR_KEY] = self._processor_fingerprint()
+        if isinstance(self.tuning, LoraTuning) and "state_dict" in checkpoint:
+            learnt = {name for name, weight in self.named_parameters() if weight.requires_grad}
+            kept = {name: value for name, value in checkpoint["state_dict"].items() if name in learnt}
+            checkpoint["state_dict"] = kept
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Fill in the weights under adapters from ``start``, so that loading stays strict about all others.
+
+        Raises:
+            ValueError: The checkpoint's weights were trained with another tokenizer or chat template.
+        """
+        stored = checkpoint.get(PROCESSOR_KEY)
+        if stored is not None and stored != self._processor_fingerprint():
+            raise ValueError(
+                "the checkpoint was trained with another tokenizer or chat template than that of model.init_args.start, so "
+                "its weights would read other words; give the start that it was trained from"
+            )
+        if isinstance(self.tuning, LoraTuning) and "state_dict" in checkpoint:
+            frozen = {name for name, weight in self.named_parameters() if not weight.requires_grad}
+            under = {name: value for name, value in self.state_dict().items() if name in frozen}
+            checkpoint["state_dict"] = under | checkpoint["state_dict"]
+
+    def _processor_fingerprint(self) -> str:
+        assert self.chat is not None
+        vocabulary: str = self.chat.tokenizer.backend_tokenizer.to_str()
+        template = str(self.chat.processor.chat_template)
+        return hashlib.sha256(f"{vocabulary}\n{template}".encode()).hexdigest()
+
+    def _restore_rotary(self) -> None:
+        """Rotary frequencies stay float32: half precision casts them too, and would move distant tokens by whole places."""
+        assert self.model is not None
+        for name, buffer in self.model.named_buffers():
+            if name in self._rotary and buffer.dtype != torch.float32:
+                buffer.data = self._rotary[name].to(buffer.device)
 
     def _loss(self, learn: EncodedChat) -> Tensor:
         """Logits are computed at answer positions only: a head over the whole sequence is most of the memory of an 8B model."""
@@ -179,15 +277,23 @@ class CriticSFT(pl.LightningModule):
             if known:
                 scores = [item.verdict.score_1to5 if isinstance(item.verdict, Verdict) else None for item in known]
                 human = [float(item.judgement.score_1to5 or 0) for item in known]
-                self.agreement[task].update(scores, human, [item.judgement.group or item.judgement.prompt for item in known])
+                groups = [item.judgement.group or item.judgement.prompt for item in known]
+                self.agreement[task].update(scores, human, groups, [item.judgement.id for item in known])
 
     def _log_agreement(self, stage: str) -> None:
-        for task in TASKS:
-            metric = self.agreement[task]
-            if metric.update_called:
-                for name, value in metric.compute().items():
+        """Tasks that any process has seen: to compute is to gather, which all processes must do alike."""
+        seen = torch.tensor([float(self.agreement[task].update_called) for task in TASKS], device=self.device)
+        anywhere = self.trainer.strategy.reduce(seen, reduce_op="sum")
+        for task, count in zip(TASKS, anywhere.tolist(), strict=True):
+            if count:
+                for name, value in self.agreement[task].compute().items():
                     self.log(f"{stage}/{task}/{name}", value)
-                metric.reset()
+                self.agreement[task].reset()
+
+
+def _name(exchange: Exchange) -> str:
+    origin = exchange.judgement.origin if exchange.judgement is not None else ""
+    return f"record '{exchange.id}'" + (f" ({origin})" if origin else "")
 
 
 def warmup_cosine(step: int, *, warmup: int, steps: int) -> float:

@@ -30,16 +30,28 @@ class FullTuning:
         self.freeze_projector = freeze_projector
 
     def prepare(self, model: PreTrainedModel) -> PreTrainedModel:
-        """Set ``requires_grad`` on every weight."""
+        """Set ``requires_grad`` on every weight.
+
+        Raises:
+            ValueError: A part is to be frozen that the model does not have under the names of the Qwen-VL family.
+        """
+        found = {"vision": False, "projector": False}
         for name, weight in model.named_parameters():
-            vision = ".visual." in name
-            projector = vision and "merger" in name
-            weight.requires_grad_(not ((projector and self.freeze_projector) or (vision and not projector and self.freeze_vision)))
+            part = "projector" if ".visual." in name and "merger" in name else "vision" if ".visual." in name else ""
+            found |= {part: True} if part else {}
+            frozen = (part == "vision" and self.freeze_vision) or (part == "projector" and self.freeze_projector)
+            weight.requires_grad_(not frozen)
+        for part, frozen in (("vision", self.freeze_vision), ("projector", self.freeze_projector)):
+            if frozen and not found[part]:
+                raise ValueError(
+                    f"freeze_{part}: {type(model).__name__} has no weights named like the {part} of a Qwen-VL model "
+                    f"('.visual.'), so nothing would be frozen; set freeze_{part} to false or use LoraTuning"
+                )
         return model
 
 
 class LoraTuning:
-    """Low-rank adapters learn, everything else stays (peft).
+    """Low-rank adapters learn, everything else stays (peft). A checkpoint holds the adapters alone.
 
     Args:
         rank: Rank of the adapters.
@@ -57,6 +69,8 @@ class LoraTuning:
         dropout: float = 0.0,
         targets: str = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)",
     ) -> None:
+        if rank < 1:
+            raise ValueError(f"rank {rank} must be at least 1")
         self.rank = rank
         self.alpha = alpha
         self.dropout = dropout

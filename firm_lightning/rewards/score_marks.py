@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from firm_lightning.rewards.score_values import OUT_OF, SCORE_ITEM, NotAScore, read_score_value
 
-# "\b" read as a control character (JSON) leaves a backspace; a lost backslash leaves the bare word.
-_BOX = re.compile(r"(?:(?<!\\)\\++b|\x08|(?<![A-Za-z])b)oxed[ \t]{0,8}+(?P<open>[{(\[]|(?=\d|\Z))")
+# "\b" read as a control character (JSON) leaves a backspace; a lost backslash leaves the bare word and its brace.
+_BOX = re.compile(r"(?:(?<!\\)\\++b|\x08)oxed[ \t]{0,8}+(?P<open>[{(\[]|(?=\d|\Z))|(?<![A-Za-z])boxed(?P<bare>\{)")
+_UNBRACED = re.compile(r"[\d.]{0,20}")
 _CLOSING = {"{": "}", "(": ")", "[": "]"}
 _BRACKET = re.compile(r"[{}()\[\]]")
 _OUT_OF_TOP = re.compile(rf"{OUT_OF}{SCORE_ITEM}", re.I)
@@ -40,6 +41,11 @@ _CONNECTING_WORDS = frozenset(
     ("because", "since", "as", "due", "for", "given", "but", "with", "although", "though", "and")
     + ("star", "stars", "point", "points")
 )
+_SENTENCE_OPENS = re.compile(
+    r"(?:\A|[.!?;|\n])[\s*_#>`\"'(-]*(?:(?:the|my|its|this)\s)?(?:[a-z]{1,20}\s)?[*_`<\"']{0,4}\Z", re.I
+)
+_LOOKING_BACK = 60
+_LINE_ENDS = re.compile(r"[ \t.!*_`\"'”’)\]}$]{0,12}+\n")
 _TEXT_ENDS = re.compile(r"[\s.!*_`\"'”’)\]}$]*+(?:(?:stars?|points?)[\s.!*_`)]*+)?(?:</\w{1,20}>\s*+)*+\Z", re.I)
 _NOTHING_LEFT = re.compile(r"[\s*_`$\"'“‘\[({\\-]*+\Z")
 _I_RATE = re.compile(
@@ -71,7 +77,7 @@ def find_last_box(folded: str) -> tuple[Mark | None, bool]:
     for match in reversed(list(_BOX.finditer(folded))):
         content, end = _box_content(folded, match)
         if _BOX_IS_FILLED.search(content):
-            top = _OUT_OF_TOP.match(folded, end)  # \\boxed{8}/10
+            top = _OUT_OF_TOP.match(folded, end)  # \boxed{8}/10
             score = read_score_value(content + (top[0] if top else ""))
             return Mark(match.start(), end, score), ends_in_an_open_box
         ends_in_an_open_box |= end >= len(folded) and not folded.endswith(("}", ")", "]"))
@@ -80,9 +86,10 @@ def find_last_box(folded: str) -> tuple[Mark | None, bool]:
 
 def _box_content(folded: str, box: re.Match[str]) -> tuple[str, int]:
     """The text of a box with the brackets nested in it, and where the box ends; an open box ends with its line."""
-    opener, start = box["open"], box.end()
+    opener, start = box["open"] or box["bare"], box.end()
     if not opener:
-        return folded[start : start + 1], min(start + 1, len(folded))
+        digits = _UNBRACED.match(folded, start)
+        return (digits[0], digits.end()) if digits else ("", start)
     depth = 1
     window = folded[start : start + _LONGEST_BOX]
     for bracket in _BRACKET.finditer(window):
@@ -126,9 +133,17 @@ def find_labels(folded: str) -> list[Mark]:
 
 
 def _stands_as_score(folded: str, end: int, label: re.Match[str], separator: re.Match[str]) -> bool:
-    """Tell ``Score: 4`` from ``score: 4 hats`` and ``The score is 4.`` from ``a score of 5 would need a hat``."""
-    if label["final"] is None and (label["vague"] or not separator["sign"]):
-        return _TEXT_ENDS.match(folded, end) is not None
+    """Tell ``Score: 4`` from ``score: 4 hats`` and ``The score is 4.`` from ``a score of 5 would need a hat``.
+
+    Unless it is called final, ``Score: 4`` must open its sentence or close its line or the text: a score board in the
+    picture may say the same within a sentence.
+    """
+    if label["final"] is None and not _TEXT_ENDS.match(folded, end):
+        before = folded[max(0, label.start() - _LOOKING_BACK) : label.start()]
+        if label["vague"] or not separator["sign"]:
+            return False
+        if not _SENTENCE_OPENS.search(before) and not _LINE_ENDS.match(folded, end):
+            return False
     following = _NEXT_WORD.match(folded, end)
     return following is None or following["word"] is None or following["word"] in _CONNECTING_WORDS
 

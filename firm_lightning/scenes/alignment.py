@@ -1,8 +1,8 @@
 """Exact alignment of a picture's scene with a request, by the rubric's five levels, and the words that lead there.
 
 Each missing subject weighs two faults; a wrong count, colour, size or relation weighs one. No fault is a 5, one a 4
-(main content right, a detail off), two a 3 (several requirements missing), more a 2 (most subjects missing or wrong), and a
-picture with none of the subjects a 1 (irrelevant). Things of shapes that the prompt does not name do not count.
+(main content right, a detail off), two a 3 (several requirements missing), more a 2 (most subjects missing or wrong),
+and a picture with none of the subjects a 1 (irrelevant). Things of shapes that the prompt does not name do not count.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ class SubjectCheck:
 
 @dataclass(frozen=True, slots=True)
 class AlignmentCheck:
-    """Every requirement beside what is there. ``relation_holds`` is None if none is asked for or a subject is missing."""
+    """Every requirement beside what is there.
+
+    ``relation_holds`` is None if no relation is asked for or one of its subjects is missing.
+    """
 
     request: Request
     subjects: tuple[SubjectCheck, ...]
@@ -116,8 +119,8 @@ def alignment_reasoning(scene: Scene, check: AlignmentCheck) -> str:
         faults += item.faults
         parts.append(f"need {plan_line(item.subject)}: see {list_seen(item.seen)}: {verdict}, faults {faults}.")
     if check.request.relation:
-        first, second = (item.seen for item in check.subjects[:2])
-        places = " and ".join(", ".join(PLACES[thing.place] for thing in things) or "nothing" for things in (first, second))
+        pair = (item.seen for item in check.subjects[:2])
+        places = " and ".join(", ".join(PLACES[thing.place] for thing in things) or "nothing" for things in pair)
         verdict = {True: "right", False: "wrong", None: "missing"}[check.relation_holds]
         faults += check.relation_holds is False
         parts.append(f"need {check.request.relation}: see {places}: {verdict}, faults {faults}.")

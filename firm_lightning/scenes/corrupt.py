@@ -135,7 +135,8 @@ def botch(rng: np.random.Generator, world: World, edit: Edit, scene: Scene) -> E
         return replace(edit, background=pick(rng, others))
     if edit.new is None:
         assert edit.old is not None
-        return replace(edit, new=pick(rng, (change_colour, change_shape, nudge_thing))(rng, world, _alone(edit.old)).things[0])
+        instead = pick(rng, (change_colour, change_shape, nudge_thing))
+        return replace(edit, new=instead(rng, world, _alone(edit.old)).things[0])
     wrong = (change_colour, change_shape, change_size, move_thing, nudge_thing, nudge_thing)
     alone = corrupt(rng, world, _alone(edit.new), wrong, 1 if roll < 0.8 else 2).things[0]
     taken = {thing.place for thing in scene.things if edit.old is None or thing.place != edit.old.place}

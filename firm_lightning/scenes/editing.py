@@ -1,12 +1,12 @@
 """Exact execution and consistency of an edit, by the rubrics' five levels, and the words that lead there.
 
-Execution looks only at what was asked for. Per edit: 5 as asked; 4 a subtle miss (a step aside of the asked place, or only
-the size is wrong); 3 done with one attribute wrong, at a far place, or beside an old thing that should be gone; 2 barely
-(something else changed there); 1 nothing of it. Of two edits: 5 or 4 if both are at least that, else the mean of both,
-rounded up, at most 3.
+Execution looks only at what was asked for. Per edit: 5 as asked; 4 a subtle miss (a step aside of the asked place, or
+only the size is wrong); 3 done with one attribute wrong, at a far place, or beside an old thing that should be gone; 2
+barely (something else changed there); 1 nothing of it. Of two edits: 5 or 4 if both are at least that, else the mean of
+both, rounded up, at most 3.
 
-Consistency counts changes that nobody asked for. Significant: a thing added, removed, changed in shape or colour, moved far,
-or another background. Minor: moved one step or changed in size only. The levels are those of the FIRM rubric.
+Consistency counts changes that nobody asked for. Significant: a thing added, removed, changed in shape or colour, moved
+far, or another background. Minor: moved one step or changed in size only. The levels are those of the FIRM rubric.
 """
 
 from __future__ import annotations
@@ -137,12 +137,14 @@ class ConsistencyCheck:
 
 def check_consistency(instruction: Instruction, source: Scene, edited: Scene) -> ConsistencyCheck:
     """Count the changes that nobody asked for."""
-    asked: set[int] = set()
+    wanted = {thing.place for edit in instruction.edits for thing in (edit.old, edit.new) if thing}
+    asked = set(wanted)
     unasked: list[Unasked] = []
-    for edit in instruction.edits:
-        found = check_edit(edit, source, edited).found_at
-        asked |= {place for place in (edit.old and edit.old.place, edit.new and edit.new.place, found) if place is not None}
-        unasked += _side_effects(edit, edited)
+    for check in check_execution(instruction, source, edited):
+        strayed_to = None if check.found_at in wanted else check.found_at
+        if strayed_to is not None and source.at(strayed_to) is None:  # else it took a bystander's place
+            asked.add(strayed_to)
+        unasked += _side_effects(check.edit, edited, strayed_to)
     gone = [t for t in source.things if t.place not in asked and edited.at(t.place) is None]
     new = [t for t in edited.things if t.place not in asked and source.at(t.place) is None]
     for place in range(len(PLACES)):
@@ -153,13 +155,13 @@ def check_consistency(instruction: Instruction, source: Scene, edited: Scene) ->
             significant = before.look[:2] != after.look[:2]
             unasked.append(Unasked(f"{PLACES[place]} {'changed' if significant else 'resized'}", significant))
         elif before and before in gone:
-            to = next((t for t in new if t.look == before.look), None)
+            alike = [t for t in new if t.look == before.look]
+            to = next((t for t in alike if near(place, t.place)), alike[0] if alike else None)
             if to is None:
                 unasked.append(Unasked(f"{PLACES[place]} removed", True))
             else:
                 new.remove(to)
-                far = not near(place, to.place)
-                unasked.append(Unasked(f"{PLACES[place]} moved to {PLACES[to.place]}{' far' if far else ''}", far))
+                unasked.append(_moved(place, to.place))
     unasked += [Unasked(f"{PLACES[thing.place]} added", True) for thing in new]
     background_asked = any(edit.background for edit in instruction.edits)
     if not background_asked and source.background != edited.background:
@@ -170,15 +172,23 @@ def check_consistency(instruction: Instruction, source: Scene, edited: Scene) ->
     return ConsistencyCheck(tuple(unasked), nothing_left)
 
 
-def _side_effects(edit: Edit, edited: Scene) -> list[Unasked]:
-    """Other attributes of the same thing that a recolouring, resizing or moving changed as well."""
-    if edit.kind not in ("recolour", "resize", "move") or edit.old is None or edit.new is None:
+_KEPT_BY = {"recolour": ("shape", "size"), "resize": ("shape", "colour"), "move": ("shape", "colour", "size")}
+"""Kind of edit -> attributes of its thing that it leaves as they are."""
+
+
+def _moved(place: int, to: int) -> Unasked:
+    far = not near(place, to)
+    return Unasked(f"{PLACES[place]} moved to {PLACES[to]}{' far' if far else ''}", far)
+
+
+def _side_effects(edit: Edit, edited: Scene, strayed_to: int | None) -> list[Unasked]:
+    """Other attributes, or the place, of the same thing that a recolouring, resizing or moving changed as well."""
+    if edit.kind not in _KEPT_BY or edit.old is None or edit.new is None:
         return []
     there = edited.at(edit.new.place)
     if there is None:
-        return []
-    attributes = {"recolour": ("shape", "size"), "resize": ("shape", "colour"), "move": ("shape", "colour", "size")}[edit.kind]
-    wrong = [name for name in attributes if getattr(there, name) != getattr(edit.new, name)]
+        return [] if edit.kind == "move" or strayed_to is None else [_moved(edit.old.place, strayed_to)]
+    wrong = [name for name in _KEPT_BY[edit.kind] if getattr(there, name) != getattr(edit.new, name)]
     if not wrong:
         return []
     significant = wrong != ["size"]
@@ -224,7 +234,8 @@ def consistency_reasoning(source: Scene, edited: Scene, instruction: Instruction
     for change in check.unasked:
         significant += change.significant
         minor += not change.significant
-        parts.append(f"unasked {change.words}: {'significant' if change.significant else 'minor'}, {significant} {minor}.")
+        weight = "significant" if change.significant else "minor"
+        parts.append(f"unasked {change.words}: {weight}, {significant} {minor}.")
     if not check.unasked:
         parts.append("unasked nothing.")
     if check.nothing_left:

@@ -15,7 +15,11 @@ WORDINGS: dict[str, tuple[str, ...]] = {
     "add": ("add a {new} at the {to}", "put a {new} at the {to}", "place a new {new} at the {to}"),
     "remove": ("remove the {old}", "delete the {old}", "take away the {old}"),
     "replace": ("replace the {old} with a {new}", "swap the {old} for a {new}", "turn the {old} into a {new}"),
-    "recolour": ("make the {old} {colour}", "recolour the {old} to {colour}", "change the colour of the {old} to {colour}"),
+    "recolour": (
+        "make the {old} {colour}",
+        "recolour the {old} to {colour}",
+        "change the colour of the {old} to {colour}",
+    ),
     "move": ("move the {old} to the {to}", "shift the {old} to the {to}", "bring the {old} to the {to}"),
     "resize": ("make the {old} {size}", "resize the {old} to be {size}"),
     "background": ("make the background {colour}", "change the background to {colour}", "set a {colour} background"),
@@ -85,7 +89,8 @@ def random_instruction(rng: np.random.Generator, world: World, scene: Scene, *, 
     untouched = scene
     taken: set[int] = set()
     for _ in range(edits):
-        options = [kind for kind in KINDS if _possible(kind, world, untouched, chosen)]
+        free = set(scene.free_places()) - taken
+        options = [kind for kind in KINDS if _possible(kind, world, untouched, chosen, free)]
         if not options:
             break
         edit = _DRAW[pick(rng, options)](rng, world, scene, untouched, taken)
@@ -97,13 +102,18 @@ def random_instruction(rng: np.random.Generator, world: World, scene: Scene, *, 
     return Instruction(tuple(chosen))
 
 
-def _possible(kind: str, world: World, untouched: Scene, chosen: list[Edit]) -> bool:
+def _possible(kind: str, world: World, untouched: Scene, chosen: list[Edit], free: set[int]) -> bool:
+    """Whether the world and the scene leave something to ask for."""
     if kind == "background":
         return all(edit.kind != "background" for edit in chosen)
-    if kind == "add":
-        return True
-    enough = bool(untouched.things)
-    return enough and (kind != "resize" or len(world.sizes) > 1) and (kind != "recolour" or len(world.colours) > 1)
+    needs = {
+        "add": bool(free),
+        "move": bool(free),
+        "replace": len(world.shapes) > 1,
+        "recolour": sum(colour is not None for colour in world.colours) > 1,
+        "resize": len(world.sizes) > 1,
+    }
+    return needs.get(kind, True) and (kind == "add" or bool(untouched.things))
 
 
 def _target(rng: np.random.Generator, scene: Scene, untouched: Scene) -> tuple[Thing, bool]:

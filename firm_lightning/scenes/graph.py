@@ -22,14 +22,21 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "purple": (140, 50, 170),
     "orange": (250, 125, 15),
 }
-BACKGROUNDS: dict[str, tuple[int, int, int]] = {"white": (255, 255, 255), "grey": (150, 150, 150), "black": (12, 12, 12)}
+BACKGROUNDS: dict[str, tuple[int, int, int]] = {
+    "white": (255, 255, 255),
+    "grey": (150, 150, 150),
+    "black": (12, 12, 12),
+}
 SHAPES = ("circle", "square", "triangle", "cross")
 SHAPE_PLURALS = {"circle": "circles", "square": "squares", "triangle": "triangles", "cross": "crosses"}
 
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """One object. ``colour`` is None for a sprite in its own colours; ``dx, dy`` shift it inside its place (in places)."""
+    """One object; ``dx, dy`` shift it inside its place (in places).
+
+    ``colour`` is None for a sprite in its own colours.
+    """
 
     shape: str
     colour: str | None
@@ -46,7 +53,8 @@ class Thing:
     @property
     def words(self) -> str:
         """``small red circle``; the large size goes unsaid."""
-        return " ".join(word for word in ("small" if self.size == "small" else "", self.colour or "", self.shape) if word)
+        size = "small" if self.size == "small" else ""
+        return " ".join(word for word in (size, self.colour or "", self.shape) if word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +128,8 @@ class World:
         """A scene of ``things`` things (1 to ``max_things`` if not given) on random places."""
         count = things or int(rng.integers(1, self.max_things + 1))
         places = rng.permutation(len(PLACES))[:count]
-        return Scene(
-            things=tuple(self.random_thing(rng, int(place)) for place in places), background=pick(rng, tuple(BACKGROUNDS))
-        )
+        drawn = tuple(self.random_thing(rng, int(place)) for place in places)
+        return Scene(things=drawn, background=pick(rng, tuple(BACKGROUNDS)))
 
 
 DEMO_WORLD = World(shapes=SHAPES[:3], colours=tuple(COLOURS)[:4], sizes=("large",), max_things=3)

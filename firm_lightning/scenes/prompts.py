@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,11 +47,7 @@ class Subject:
 
     def fits(self, thing: Thing) -> bool:
         """Whether a thing has the shape, colour and size that are asked for."""
-        return (
-            thing.shape == self.shape
-            and self.colour in (None, thing.colour)
-            and self.size in (None, thing.size)
-        )
+        return thing.shape == self.shape and self.colour in (None, thing.colour) and self.size in (None, thing.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +78,9 @@ def _shapes(rng: np.random.Generator, world: World, count: int) -> list[str]:
 
 
 def _colour(rng: np.random.Generator, world: World) -> str | None:
-    return pick(rng, tuple(colour for colour in world.colours if colour))
+    """One of the world's colours; None if it has none (sprites in their own colours)."""
+    colours = [colour for colour in world.colours if colour]
+    return pick(rng, colours) if colours else None
 
 
 def _size(rng: np.random.Generator, world: World) -> Size | None:
@@ -116,7 +114,7 @@ def _color_attr(rng: np.random.Generator, world: World) -> Request:
 
 
 def _composed(rng: np.random.Generator, world: World) -> Request:
-    kinds = int(rng.integers(2, 4))
+    kinds = min(int(rng.integers(2, 4)), len(world.shapes))
     counts = [1] * kinds
     if kinds == 2 and rng.random() < 0.5:
         counts[int(rng.integers(2))] = world.max_things - 1
@@ -137,7 +135,7 @@ CATEGORIES: dict[str, Callable[[np.random.Generator, World], Request]] = {
     "color_attr": _color_attr,
     "composed": _composed,
 }
-"""GenEval's six (by its own names) and ``composed``: up to three kinds of things with colours, counts and a relation."""
+"""GenEval's six (by its own names) and ``composed``: up to three kinds of things, colours, counts and a relation."""
 
 
 def fulfil(rng: np.random.Generator, world: World, request: Request) -> Scene:
@@ -147,11 +145,9 @@ def fulfil(rng: np.random.Generator, world: World, request: Request) -> Scene:
         places = [int(place) for place in rng.permutation(len(PLACES))[:count]]
         if request.relation is None or RELATIONS[request.relation](places[0], places[request.subjects[0].count]):
             break
-    things = []
+    things: list[Thing] = []
     for subject in request.subjects:
         for _ in range(subject.count):
             thing = world.random_thing(rng, places[len(things)], shape=subject.shape)
-            things.append(
-                Thing(thing.shape, subject.colour or thing.colour, thing.place, subject.size or thing.size, thing.dx, thing.dy)
-            )
+            things.append(replace(thing, colour=subject.colour or thing.colour, size=subject.size or thing.size))
     return Scene(things=tuple(things), background=world.random_scene(rng, things=1).background)
