@@ -7,11 +7,19 @@ import shlex
 import time
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
-SHOWN = ("mae", "best_constant_mae", "exact", "pairwise", "spearman", "unreadable_rate")
-"""Figures that go into ``summary.json`` and into the printed table."""
+SHOWN = {
+    "mae": "MAE",
+    "best_constant_mae": "best const.",
+    "exact": "exact",
+    "pairwise": "pairs",
+    "spearman": "Spear- man",
+    "unreadable_rate": "un- read.",
+}
+"""Figures that go into ``summary.json`` and into the printed table, with their headings."""
 
 
 def demo(*, commands: list[str], reports: dict[str, str], output: Path) -> None:
@@ -51,11 +59,11 @@ def task_figures(report: Path, task: str) -> dict[str, float | None]:
 
 
 def summary_table(figures: dict[str, float | None]) -> Table:
-    """One row per critic and task."""
-    table = Table(title="Agreement with the truth", caption="- : no readable answer")
-    table.add_column("critic")
-    for key in SHOWN:
-        table.add_column(key.replace("_", " "), justify="right")
+    """One row per critic and task; fits 80 columns."""
+    table = Table(title="Agreement with the truth", caption="- : not known", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("critic", no_wrap=True)
+    for heading in SHOWN.values():
+        table.add_column(heading, justify="right")
     for name in dict.fromkeys(key.rpartition(".")[0] for key in figures):
         values = (figures[f"{name}.{key}"] for key in SHOWN)
         table.add_row(name, *("-" if value is None else f"{value:.3f}" for value in values))

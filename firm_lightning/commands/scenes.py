@@ -35,7 +35,7 @@ def scenes(
         overwrite: Replace an output folder that was written by this command.
     """
     from firm_lightning.data.scenes import write_scenes
-    from firm_lightning.scenes.graph import sprite_world
+    from firm_lightning.scenes.sprites import sprite_world
 
     if styles:
         world = sprite_world(world, held_out=held_out_objects)

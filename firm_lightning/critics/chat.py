@@ -36,7 +36,9 @@ class EncodedChat:
 
     def pin_memory(self) -> EncodedChat:
         """The batch in page-locked memory."""
-        return EncodedChat({name: value.pin_memory() for name, value in self.inputs.items()}, self.labels_BL.pin_memory())
+        return EncodedChat(
+            {name: value.pin_memory() for name, value in self.inputs.items()}, self.labels_BL.pin_memory()
+        )
 
     def __len__(self) -> int:
         return len(self.labels_BL)
@@ -129,7 +131,9 @@ class Chat:
 
     def score_token_ids(self, score_1to5: int) -> list[int]:
         """The single tokens that spell a score, with and without a space before it."""
-        spelled = (self.tokenizer.encode(text, add_special_tokens=False) for text in (f"{score_1to5}", f" {score_1to5}"))
+        spelled = (
+            self.tokenizer.encode(text, add_special_tokens=False) for text in (f"{score_1to5}", f" {score_1to5}")
+        )
         return sorted({ids[0] for ids in spelled if len(ids) == 1})
 
     def show_mask(self, encoded: EncodedChat, row: int = 0) -> str:

@@ -55,16 +55,25 @@ class Pretrained:
         """Load model and processor.
 
         Raises:
-            FileNotFoundError: ``path`` looks like a folder but is not there.
+            FileNotFoundError: There is no such folder or model.
+            ValueError: ``min_pixels`` is above ``max_pixels``.
         """
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
-        if self.path.startswith((".", "/")) or self.path.count("/") != 1:
-            if not (Path(self.path) / "config.json").is_file():
-                raise FileNotFoundError(f"{self.path}: no model here (config.json is missing); give a folder or a hub name")
-        elif Path(self.path).is_dir() and not (Path(self.path) / "config.json").is_file():
-            raise FileNotFoundError(f"{self.path}: the folder holds no config.json, so it is no saved model")
-        processor = AutoProcessor.from_pretrained(self.path, local_files_only=self.local_files_only)
+        folder = Path(self.path)
+        if (folder.is_dir() or not _may_be_a_hub_name(self.path)) and not (folder / "config.json").is_file():
+            raise FileNotFoundError(
+                f"{self.path}: no model here (config.json is missing); give the folder of a saved model or a hub name"
+            )
+        try:
+            processor = AutoProcessor.from_pretrained(self.path, local_files_only=self.local_files_only)
+        except OSError as error:
+            if folder.is_dir():
+                raise
+            where = "this machine has no copy of it" if self.local_files_only else "the hub does not give it"
+            raise FileNotFoundError(
+                f"{self.path}: there is no such folder, and {where} ({_first_line(error)})"
+            ) from error
         self._limit(processor.image_processor)
         model = AutoModelForImageTextToText.from_pretrained(
             self.path, dtype=self.dtype, attn_implementation=self.attention, local_files_only=self.local_files_only
@@ -78,6 +87,14 @@ class Pretrained:
         if size["shortest_edge"] > size["longest_edge"]:
             raise ValueError(f"min_pixels {size['shortest_edge']} is above max_pixels {size['longest_edge']}")
         image_processor.size = size
+
+
+def _may_be_a_hub_name(path: str) -> bool:
+    return path.count("/") == 1 and not path.startswith((".", "/", "~"))
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0]
 
 
 class TinyQwen3VL:

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from firm_lightning.scenes.outlines import WORKING_PX
-from firm_lightning.scenes.unmix import Mixture
+from firm_lightning.scenes.unmix import FOREGROUND, Mixture
 
 PLACE_PX = WORKING_PX / 3
 SPECK_PX = 5
@@ -14,7 +14,7 @@ SPECK_PX = 5
 WIDEST = 1.05
 """Extent, in places, from which a component must be several things that touch."""
 NECK, NECK_REACH = 0.7, 0.2
-"""Things part where the profile falls below this share of both sides' peaks, at most so far (in places) from a grid line."""
+"""Things part where the profile falls below this share of both peaks, at most so far (in places) from a grid line."""
 SECOND_COLOUR = 0.25
 """Share of the core that makes a second colour a second thing."""
 
@@ -37,7 +37,7 @@ def _connected(mask_HW: np.ndarray) -> list[np.ndarray]:
 
 def _cut_touching(mask_HW: np.ndarray, alpha_HW: np.ndarray) -> list[np.ndarray]:
     """Parts of a component that is too wide for one thing, cut at its narrowest neck near a line between places."""
-    soft_HW = alpha_HW * mask_HW
+    soft_HW = alpha_HW.clip(min=FOREGROUND) * mask_HW
     necks = [(*neck, axis) for axis in (0, 1) if (neck := _neck(soft_HW.sum(axis=1 - axis)))]
     if not necks:
         return [mask_HW]

@@ -73,7 +73,7 @@ class Degradation:
         return min(self.aesthetics_1to5, self.technical_1to5, self.structure_1to5)
 
     def apply(self, picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-        """The spoilt RGB picture, the same for the same ``rng`` state; without any degradation the picture's own pixels.
+        """The spoilt RGB picture, the same for the same ``rng`` state; at level 0 of every kind the same pixels.
 
         Grain comes last, as it does in a camera, so that the other kinds do not change its strength.
         """

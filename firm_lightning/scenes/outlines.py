@@ -1,4 +1,4 @@
-"""Outlines of drawn shapes, brought to one middle and one area, so that a component of any size can be compared with them."""
+"""Outlines of drawn shapes, brought to one middle and one area, so that a component of any size can be compared."""
 
 from __future__ import annotations
 

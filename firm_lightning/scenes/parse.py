@@ -1,7 +1,7 @@
 """Pixels -> scene graph, without learning: the truth about pictures that a policy has drawn (shapes look only).
 
-A component's colour is read in its core, its shape by comparison with shapes drawn by the same pens, its size from its area
-and its place from its middle.
+A component's colour is read in its core, its shape by comparison with shapes drawn by the same pens, its size from its
+area and its place from its middle.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ LEAST_BACKGROUND = 0.1
 """Share of pixels nearest to one background below which no background can be named with confidence."""
 MOST_PIECES = 3
 """Smaller components of a place that may be pieces of the largest."""
+CRUMB_PX = 20
+"""Fewer pixels of the 64 x 64 working grid cannot be a small cross, which has about 58."""
 COLOUR_LIMIT = 32.0
 """CIELAB distance from which a core has no known colour."""
-SHAPE_LIMIT = 0.42
+SHAPE_LIMIT = 0.32
 """Squared difference from the nearest outline, over area, from which a component has no known shape."""
 SIZE_LIMIT = 1.4
 """Ratio to the nearest radius from which a component has no known size."""
@@ -62,15 +64,15 @@ def parse_scene(picture: Image.Image | np.ndarray, *, world: World = FULL_WORLD)
     """Read the scene that a picture of drawn shapes shows, in the vocabulary of ``world``.
 
     Args:
-        picture: Square picture of 32 to 256 pixels a side: a PIL image, or an array (H, W, 3), uint8 or float in [0, 1].
+        picture: Square picture of 32 to 256 pixels a side: PIL image or array (H, W, 3), uint8 or float in [0, 1].
         world: Shapes, colours and sizes to look for; a component that is none of them becomes a leftover.
 
     Returns:
         The scene with measured shifts ``dx, dy``, and the leftovers in reading order.
 
     Raises:
-        ValueError: for a picture that is not square or not 32 to 256 pixels a side, an array that is not RGB, or a world
-            of sprites.
+        ValueError: for a picture that is not square or not 32 to 256 pixels a side, an array that is not RGB, or a
+            world of sprites.
     """
     _check_world(world)
     image = _as_image(picture)
@@ -82,13 +84,13 @@ def parse_scene(picture: Image.Image | np.ndarray, *, world: World = FULL_WORLD)
         by_place.setdefault(component.thing.place, []).append(component)
     things: list[Thing] = []
     leftovers = [] if mixture.known_share >= LEAST_BACKGROUND else [Leftover(4, "no known background")]
-    for place, components in sorted(by_place.items()):
-        components.sort(key=lambda component: -np.count_nonzero(component.mask_HW))
-        components = _join_pieces(components, mixture, world, known)
-        clean = [component.thing for component in components if not component.why]
+    for place, pieces in sorted(by_place.items()):
+        pieces.sort(key=lambda piece: -np.count_nonzero(piece.mask_HW))
+        pieces = _join_pieces(pieces, mixture, world, known)
+        clean = [piece.thing for piece in pieces if not piece.why]
         things += clean[:1]
         leftovers += [Leftover(place, "second thing in its place") for _ in clean[1:]]
-        leftovers += [Leftover(place, component.why) for component in components if component.why]
+        leftovers += [Leftover(place, piece.why) for piece in pieces if piece.why]
     return Parsed(Scene(things=tuple(things), background=mixture.background), tuple(leftovers))
 
 
@@ -111,14 +113,15 @@ def _as_image(picture: Image.Image | np.ndarray) -> Image.Image:
     else:
         image = picture.convert("RGB")
     if image.width != image.height or not SMALLEST_PX <= image.width <= LARGEST_PX:
-        raise ValueError(
-            f"expected a square picture of {SMALLEST_PX} to {LARGEST_PX} pixels a side, got {image.width} x {image.height}"
-        )
+        limits = f"{SMALLEST_PX} to {LARGEST_PX} pixels a side"
+        raise ValueError(f"expected a square picture of {limits}, got {image.width} x {image.height}")
     return image
 
 
 def _read(mask_HW: np.ndarray, mixture: Mixture, world: World, known: tuple[Outline, ...]) -> _Component:
     """Colour from the core, shape from the outline, size from the area, place from the middle."""
+    if np.count_nonzero(mask_HW) < CRUMB_PX:
+        return _unread(mask_HW, mixture, world, "too small")
     depth_HW = ndi.distance_transform_edt(mask_HW)
     core_rgb = np.median(mixture.rgb_HW3[depth_HW >= 0.6 * depth_HW.max()], axis=0)
     colour, off = nearest_colour(core_rgb, mixture)
@@ -126,9 +129,7 @@ def _read(mask_HW: np.ndarray, mixture: Mixture, world: World, known: tuple[Outl
     alpha_HW = np.where(reach_HW, mixture.alpha_HWC[:, :, colour].clip(-0.3, 1.3), 0.0)
     measured = measure(alpha_HW)
     if measured is None:
-        rows, columns = np.nonzero(mask_HW)
-        place = _place(float(columns.mean()) + 0.5, float(rows.mean()) + 0.5)
-        return _Component(mask_HW, Thing(world.shapes[0], mixture.colours[colour], place), np.inf, "no known colour")
+        return _unread(mask_HW, mixture, world, "no known colour")
     outline, mismatch = nearest_outline(measured, known)
     radius = outline.radius_per_root_area * np.sqrt(measured.area_px) / PLACE_PX
     size = min(world.sizes, key=lambda name: abs(np.log(radius / RADIUS[name])))
@@ -144,6 +145,14 @@ def _read(mask_HW: np.ndarray, mixture: Mixture, world: World, known: tuple[Outl
         dy=round(float(y - place // 3 - 0.5), 3),
     )
     return _Component(mask_HW, thing, mismatch, _fault(radius / RADIUS[size], off, mismatch))
+
+
+def _unread(mask_HW: np.ndarray, mixture: Mixture, world: World, why: str) -> _Component:
+    """A component that is not worth a closer look; its thing tells only place and colour."""
+    rows, columns = np.nonzero(mask_HW)
+    colour = int(np.bincount(mixture.best_HW[mask_HW]).argmax())
+    place = _place(float(columns.mean()) + 0.5, float(rows.mean()) + 0.5)
+    return _Component(mask_HW, Thing(world.shapes[0], mixture.colours[colour], place), np.inf, why)
 
 
 def _fault(ratio: float, off: float, mismatch: float) -> str:
@@ -163,10 +172,10 @@ def _place(x_px: float, y_px: float) -> int:
 
 
 def _join_pieces(
-    components: list[_Component], mixture: Mixture, world: World, known: tuple[Outline, ...]
+    pieces: list[_Component], mixture: Mixture, world: World, known: tuple[Outline, ...]
 ) -> list[_Component]:
-    """Pieces in one place, largest first; a piece of the largest one's colour joins it where that makes a better outline."""
-    first, *others = components
+    """Pieces in one place; one of the same colour joins the largest (the first) if that makes a better outline."""
+    first, *others = pieces
     apart = []
     for number, other in enumerate(others):
         if number < MOST_PIECES and other.thing.colour == first.thing.colour:

@@ -21,7 +21,7 @@ FAINTEST = 0.3
 """A picture whose strongest 3 x 3 patch has less alpha is empty; up to ``FULL_CONTRAST`` alpha is stretched."""
 FULL_CONTRAST = 0.8
 OFF_PALETTE = 0.3
-"""RGB distance from every mixture of the background with a palette colour that makes a pixel foreground all the same."""
+"""RGB distance from every mixture of background and palette colour that makes a pixel foreground all the same."""
 COLOURLESS = 0.25
 """Most difference between the channels of a background pixel; every palette colour has at least 0.47."""
 GRAINY, CALMING_PX = 0.06, 0.8
@@ -78,7 +78,7 @@ def unmix(image: Image.Image, colours: tuple[str, ...]) -> Mixture:
 
 
 def _find_background(rgb_N3: np.ndarray) -> tuple[str, np.ndarray, float]:
-    """Name and observed colour of the commonest lightness among colourless pixels, and the share of pixels that have it."""
+    """Name and observed colour of the commonest lightness among colourless pixels, and its share of all pixels."""
     grey_N3 = rgb_N3[np.ptp(rgb_N3, axis=1) < COLOURLESS]
     lightness = {name: sum(rgb) / (3 * 255.0) for name, rgb in BACKGROUNDS.items()}
     counts, edges = np.histogram(grey_N3.mean(axis=1), bins=32, range=(0.0, 1.0))
@@ -92,7 +92,7 @@ def _find_background(rgb_N3: np.ndarray) -> tuple[str, np.ndarray, float]:
 
 
 def _calm(rgb_HW3: np.ndarray) -> np.ndarray:
-    """Grainy pictures a little blurred; the grain is the median second difference along rows, which edges hardly move."""
+    """Grainy pictures a little blurred; grain is the median second difference along rows, which edges hardly move."""
     second = rgb_HW3[:, 2:] - 2 * rgb_HW3[:, 1:-1] + rgb_HW3[:, :-2]
     sigma = float(np.median(np.abs(second))) / (0.6745 * np.sqrt(6.0))
     return ndi.gaussian_filter(rgb_HW3, (CALMING_PX, CALMING_PX, 0)) if sigma > GRAINY else rgb_HW3

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from firm_lightning.cli import main
+from firm_lightning.commands.demo import demo, task_figures
+
+FIGURES = {"mae": 0.1, "best_constant_mae": 1.2, "exact": 0.9, "pairwise": None, "spearman": 0.8, "unreadable_rate": 0.0}
+
+
+def write_report(path: Path) -> None:
+    report = {"tasks": {"alignment": {"overall": FIGURES | {"n": 600, "bias": 0.0}}}}
+    path.write_text(json.dumps(report), encoding="utf-8")
+
+
+def test_figures_of_one_task(tmp_path: Path) -> None:
+    write_report(tmp_path / "report.json")
+    assert task_figures(tmp_path / "report.json", "alignment") == FIGURES | {"n": 600}
+    with pytest.raises(KeyError):
+        task_figures(tmp_path / "report.json", "execution")
+
+
+def test_the_demo_runs_its_commands_and_sums_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_report(tmp_path / "report.json")
+    command = f"scenes --output {tmp_path / 'set'} --counts '{{train: {{alignment: 2}}}}' --world '{{max_things: 2}}'"
+    demo(commands=[command], reports={"critic.gen.alignment": f"{tmp_path / 'report.json'}#alignment"}, output=tmp_path)
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert summary["critic.gen.alignment.mae"] == 0.1
+    assert summary["critic.gen.alignment.pairwise"] is None
+    assert summary["critic.gen.alignment.n"] == 600
+    assert list(summary["seconds"]) == [command]
+    assert (tmp_path / "set" / "train" / "judgements.jsonl").read_text(encoding="utf-8").count("\n") == 2
+    assert "critic.gen.alignment" in capsys.readouterr().out
+
+
+def test_scenes_with_sprites_held_out(tmp_path: Path) -> None:
+    config = tmp_path / "sprites.yaml"
+    config.write_text(
+        f"output: {tmp_path / 'set'}\ncounts:\n  test: {{execution: 4}}\nworld:\n  shapes: []\n  colours: [null, red]\n"
+        "  sizes: [large]\n  max_things: 2\nstyles: [noto]\nheld_out_objects: true\n",
+        encoding="utf-8",
+    )
+    main(["scenes", "--config", str(config)])
+    records = (tmp_path / "set" / "test" / "judgements.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(record)["generator"] for record in records] == ["noto"] * 4
