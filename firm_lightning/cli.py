@@ -1,8 +1,8 @@
 """The command line: ``python train.py COMMAND [--config FILE]... [--key value]...``.
 
-The table below is all there is to know; a command's code is imported when the command runs, so that help and
+``commands/table.py`` is all there is to know; a command's code is imported when the command runs, so that help and
 mistakes are answered at once. To add a command, write a function with keyword arguments and a Google-style docstring
-and name it here.
+and name it there.
 """
 
 from __future__ import annotations
@@ -12,36 +12,9 @@ import difflib
 import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from firm_lightning import __version__
-
-PROG = "train.py"
-TRAINER = "lightning"
-
-
-@dataclass(frozen=True)
-class Command:
-    """One command: its name, its code (``module:function``, or TRAINER for Lightning's own), one line of help."""
-
-    name: str
-    target: str
-    summary: str
-
-
-COMMANDS: tuple[Command, ...] = (
-    Command("fit", TRAINER, "Train a model."),
-    Command("validate", TRAINER, "Measure a model on its validation data."),
-    Command("test", TRAINER, "Measure a model on its test data, for a critic: against people."),
-    Command("predict", TRAINER, "Apply a model to its prediction data and write what it says."),
-    Command(
-        "report", "firm_lightning.commands.report:report", "Compare predictions with human scores; needs no model."
-    ),
-    Command("scenes", "firm_lightning.commands.scenes:scenes", "Write scoring sets of the embedded world."),
-    Command("demo", "firm_lightning.commands.demo:demo", "Run the whole loop on a laptop."),
-    Command("export", "firm_lightning.export:export", "Save a checkpoint's critic as transformers save models."),
-    Command("convert", "firm_lightning.commands.convert:convert", "Write a scoring set in another layout."),
-)
+from firm_lightning.commands.table import COMMANDS, PROG, run_command
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -54,31 +27,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not argv or argv[0] in ("-h", "--help", "--version"):
         _parser().parse_args(argv or ["--help"])
         return
-    command = next((command for command in COMMANDS if command.name == argv[0]), None)
-    if command is None:
-        _fail(_unknown_command(argv[0]), help_of="")
+    if argv[0] in {command.name for command in COMMANDS}:
+        _run(argv)
     else:
-        _run(command, argv)
+        _fail(_unknown_command(argv[0]), help_of="")
 
 
-def _run(command: Command, argv: Sequence[str]) -> None:
+def _run(argv: Sequence[str]) -> None:
     from firm_lightning.commands.config_files import ConfigError
 
     try:
-        if command.target == TRAINER:
-            from firm_lightning.commands.trainer_command import run_trainer
-
-            run_trainer(argv)
-        else:
-            from firm_lightning.commands.function_command import run_function
-
-            run_function(command.target, argv[1:], prog=f"{PROG} {command.name}", summary=command.summary)
+        run_command(argv)
     except ConfigError as error:
-        _fail(str(error), help_of=command.name)
+        _fail(str(error), help_of=argv[0])
     except (ValueError, OSError) as error:
         if not _raised_by_this_package(error):
             raise
-        _fail(str(error), help_of=command.name)
+        _fail(str(error), help_of=argv[0])
 
 
 def _raised_by_this_package(error: BaseException) -> bool:

@@ -63,7 +63,9 @@ def export(
             )
     console = Console()
     console.print(
-        f"{output}: loads with AutoModelForImageTextToText and AutoProcessor, and answers alike.", markup=False
+        f"{output}: loads with AutoModelForImageTextToText and AutoProcessor, and answers alike.",
+        markup=False,
+        soft_wrap=True,
     )
 
 

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from firm_lightning import cli
+from firm_lightning.commands.table import COMMANDS, TRAINER, Command
 from tests.commands.stopped import error_of
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "lightning", "transformers", "diffusers")
-FUNCTION_COMMANDS = [command for command in cli.COMMANDS if command.target != cli.TRAINER]
+FUNCTION_COMMANDS = [command for command in COMMANDS if command.target != TRAINER]
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,12 +27,12 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert stopped.value.code == 0
     lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line.startswith("    ")]
     listed = {line[0]: line[1] for line in lines if len(line) == 2}
-    assert listed == {command.name: command.summary for command in cli.COMMANDS}
+    assert listed == {command.name: command.summary for command in COMMANDS}
     assert list(listed)[:4] == ["fit", "validate", "test", "predict"]
 
 
 def test_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
-    names = ", ".join(command.name for command in cli.COMMANDS)
+    names = ", ".join(command.name for command in COMMANDS)
     assert error_of(["predct"], capsys) == (
         f"command 'predct' is not known; nearest: 'predict' (all: {names})\nHelp: python train.py --help\n"
     )
@@ -57,7 +58,7 @@ def test_light_answers_load_nothing_heavy_and_are_quick(argv: list[str]) -> None
 
 
 @pytest.mark.parametrize("command", FUNCTION_COMMANDS, ids=lambda command: command.name)
-def test_function_commands_are_keyword_only_and_documented(command: cli.Command) -> None:
+def test_function_commands_are_keyword_only_and_documented(command: Command) -> None:
     module, _, name = command.target.partition(":")
     function = getattr(import_module(module), name)
     parameters = inspect.signature(function).parameters

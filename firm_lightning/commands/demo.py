@@ -11,6 +11,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from firm_lightning.commands.table import run_command
+
 SHOWN = {
     "mae": "MAE",
     "best_constant_mae": "best const.",
@@ -30,15 +32,13 @@ def demo(*, commands: list[str], reports: dict[str, str], output: Path) -> None:
         reports: Name in the summary -> report.json that one of the commands writes, "#" and the task in it.
         output: Folder of summary.json.
     """
-    from firm_lightning.cli import main
-
     console = Console()
     began = time.monotonic()
     seconds: dict[str, float] = {}
     for number, command in enumerate(commands, 1):
         console.rule(f"[bold]{number}/{len(commands)}[/bold] python train.py {command}", align="left")
         started = time.monotonic()
-        main(shlex.split(command))
+        run_command(shlex.split(command))
         seconds[command] = round(time.monotonic() - started, 1)
     figures: dict[str, float | None] = {}
     for name, report in reports.items():

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 DTYPES = ("float32", "bfloat16", "float16")
-PROBE_QUESTION = "Compare the pictures and give a score from 1 to 5."
+PROBE_QUESTION = 'Compare:\n\n{"reasoning": "a red circle, not 2 blue squares", "score": [5]}  It\'s \\boxed{3} or 4/5.'
 PROBE_TOKENS = 16
 
 
@@ -67,7 +67,10 @@ def write_folder(model: PreTrainedModel, chat: Chat, folder: Path) -> dict[str, 
             raise ValueError(f"weight {name} is not finite: the training has diverged; export an earlier checkpoint")
     model.save_pretrained(folder)
     chat.processor.save_pretrained(folder)
-    return {path.name: _sha256(path) for path in sorted(folder.glob("*.safetensors"))}
+    weights = sorted(folder.glob("*.safetensors"))
+    for path in weights:  # they are written as readable by their owner alone
+        path.chmod((folder / "config.json").stat().st_mode)
+    return {path.name: _sha256(path) for path in weights}
 
 
 def check_folder(model: PreTrainedModel, chat: Chat, folder: Path) -> FolderCheck:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 
@@ -14,7 +13,8 @@ from firm_lightning.types import Exchange, Judgement, Unreadable, Verdict
 class CriticBatch:
     """Exchanges and the tensors of those whose answers are known.
 
-    No dataclass: Lightning's half precision would go through one field by field, and refuses frozen ones.
+    No dataclass: Lightning goes through one field by field (half precision, collected predictions), down to the frozen
+    ones inside, which it refuses.
 
     Args:
         exchanges: The questions, in order.
@@ -39,12 +39,19 @@ class CriticBatch:
         return len(self.exchanges)
 
 
-@dataclass(frozen=True, slots=True)
 class Judged:
-    """A record with the critic's answer to it."""
+    """A record with the critic's answer to it. No dataclass, for the same reason as ``CriticBatch``.
 
-    judgement: Judgement
-    verdict: Verdict | Unreadable
+    Args:
+        judgement: The record.
+        verdict: The answer.
+    """
+
+    __slots__ = ("judgement", "verdict")
+
+    def __init__(self, judgement: Judgement, verdict: Verdict | Unreadable) -> None:
+        self.judgement = judgement
+        self.verdict = verdict
 
 
 def record_name(exchange: Exchange) -> str:

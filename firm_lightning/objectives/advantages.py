@@ -50,7 +50,7 @@ class AdvantageScale(Protocol):
     """What a reward's distance from its group's mean is divided by."""
 
     def std_G(self, reward_GK: Tensor, readable_GK: Tensor) -> Tensor:
-        """A standard deviation for each group, or one for all, shape (G,) or (1,)."""
+        """A standard deviation for each group, or one for all, shape (G,) or (1,); unreadable rewards come in as 0."""
         ...
 
 

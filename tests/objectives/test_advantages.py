@@ -99,6 +99,20 @@ def test_unreadable_places_are_not_looked_at() -> None:
         assert_close(result.group_spread_G, results[0].group_spread_G, rtol=0, atol=0)
 
 
+class ThirdOfTheSum:
+    """A scale of one's own that pays no heed to the mask."""
+
+    def std_G(self, reward_GK: Tensor, readable_GK: Tensor) -> Tensor:
+        return reward_GK.sum(dim=1) / 3
+
+
+def test_a_scale_of_ones_own_sees_no_hole() -> None:
+    reward_GK = torch.tensor([[0.1, 0.5, NAN]])
+    result = group_advantages(reward_GK, ~reward_GK.isnan(), scale=ThirdOfTheSum(), eps=0.3)
+    # -+.2 / (.6 / 3 + .3)
+    assert_close(result.advantage_GK, torch.tensor([[-0.4, 0.4, 0.0]]), rtol=0, atol=1e-6)
+
+
 def test_groups_with_less_than_two_readable_pictures_carry_none() -> None:
     reward_GK = torch.tensor([[0.9, 0.1], [0.2, 0.6], [0.3, 0.3]])
     readable_GK = torch.tensor([[True, False], [False, False], [True, True]])

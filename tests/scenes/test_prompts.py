@@ -122,6 +122,7 @@ def test_requests_ask_for_what_their_category_says(world: World, category: str) 
         elif category != "composed":
             assert set(counts) == {1}
         assert sum(counts) <= world.max_things
+        assert request.relation is None or counts[:2] == [1, 1]
 
 
 def test_composed_requests_have_relations_counts_and_sizes() -> None:

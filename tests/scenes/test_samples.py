@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from dataclasses import replace
@@ -10,7 +11,7 @@ import pytest
 from firm_lightning.scenes import samples as module
 from firm_lightning.scenes.corrupt import MOST_THINGS
 from firm_lightning.scenes.edits import KINDS
-from firm_lightning.scenes.graph import DEMO_WORLD, FULL_WORLD, Scene, World
+from firm_lightning.scenes.graph import DEMO_WORLD, FULL_WORLD, Scene, Thing, World
 from firm_lightning.scenes.prompts import CATEGORIES
 from firm_lightning.scenes.samples import Sample, sample, sample_group
 from firm_lightning.types import Task
@@ -132,6 +133,35 @@ def test_groups_hold_every_score_about_as_often(task: Task) -> None:
     rng = np.random.default_rng(4)
     counts = Counter(one.score_1to5 for _ in range(100) for one in sample_group(rng, FULL_WORLD, task, size=4))
     assert all(0.07 < counts[score] / 400 < 0.33 for score in range(1, 6))
+
+
+def test_a_score_that_does_not_come_up_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+    unlike = module._unlike
+
+    def spy(group: list[Sample], draw_one: object, wanted: int) -> Sample:
+        one = unlike(group, draw_one, wanted)
+        asked.append((wanted, one.score_1to5))
+        return one
+
+    monkeypatch.setattr(module, "_unlike", spy)
+    rng, missed = np.random.default_rng(6), 0
+    for _ in range(30):
+        asked.clear()
+        sample_group(rng, DEMO_WORLD, "alignment", size=12)
+        for number, (wanted, got) in enumerate(asked):
+            missed += got != wanted
+            assert got == wanted or wanted not in [later for later, _ in asked[number + 1 :]]
+    assert missed > 10
+
+
+def test_the_rarest_score_stands_in_for_one_that_does_not_come_up() -> None:
+    def scored(score: int, place: int) -> Sample:
+        return Sample("alignment", (Scene((Thing("circle", "red", place),)),), "a circle", score, "", "single_object")
+
+    drawn = itertools.cycle([scored(5, 1), scored(4, 0), scored(3, 0), scored(4, 2), scored(5, 3)])
+    # A second 5 comes first; the 3 shows what the group has already; a first 4 is the best that can be had.
+    assert module._unlike([scored(5, 0)], lambda wanted: next(drawn), 1) == scored(4, 2)
 
 
 def test_one_seed_draws_one_group() -> None:
