@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -70,9 +69,8 @@ class SaveCritic(pl.Callback):
         """Write the folder, from the first process."""
         assert isinstance(pl_module, CriticSFT)
         if trainer.is_global_zero:
-            run = Path(trainer.default_root_dir)
-            target = run / self.folder
-            origin = Origin(config=newest_config(run), steps=trainer.global_step, dtype=self.dtype)
+            target = Path(trainer.default_root_dir) / self.folder
+            origin = Origin(config=_config_of(trainer), steps=trainer.global_step, dtype=self.dtype)
             with whole_folder(target, overwrite=True) as folder:
                 write_critic(pl_module, folder, origin)
             rank_zero_info(f"The critic is in {target}.")
@@ -81,9 +79,9 @@ class SaveCritic(pl.Callback):
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a critic comes from, for its card."""
+    """Where a critic comes from, for its card; ``config`` is the resolved config of its training as YAML."""
 
-    config: Path | None
+    config: str | None
     steps: int
     dtype: str | None = None
 
@@ -94,10 +92,15 @@ def check_dtype(dtype: str | None) -> None:
         raise ValueError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)} or null")
 
 
-def newest_config(run: Path) -> Path | None:
-    """The resolved config that the latest ``fit`` wrote into a run folder; None where there is none."""
-    found = [path for path in run.glob("config_fit*.yaml") if path.is_file()]
-    return max(found, key=lambda path: (path.stat().st_mtime_ns, len(path.name), path.name), default=None)
+def _config_of(trainer: pl.Trainer) -> str | None:
+    """The resolved config of the run as YAML; None for a trainer that no command line made."""
+    from lightning.pytorch.cli import SaveConfigCallback
+
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, SaveConfigCallback):
+            text: str = callback.parser.dump(callback.config, skip_none=False)
+            return text
+    return None
 
 
 def write_critic(module: CriticSFT, folder: Path, origin: Origin) -> PreTrainedModel:
@@ -113,7 +116,7 @@ def write_critic(module: CriticSFT, folder: Path, origin: Origin) -> PreTrainedM
     model = plain_model(module.model, dtype=origin.dtype)
     hashes = write_folder(model, module.chat, folder)
     if origin.config is not None:
-        shutil.copyfile(origin.config, folder / CONFIG_NAME)
+        (folder / CONFIG_NAME).write_text(origin.config, encoding="utf-8")
     weights = sum(weight.numel() for weight in model.parameters())
     stored = str(model.dtype).removeprefix("torch.")
     (folder / "README.md").write_text(
@@ -129,7 +132,7 @@ def model_card(module: CriticSFT, origin: Origin, *, facts: Mapping[str, str], h
     """The text of ``README.md``: what it is, how to load it, how it was trained, with which versions."""
     recipe: dict[str, object] = {}
     if origin.config is not None:
-        written = yaml.safe_load(origin.config.read_text(encoding="utf-8"))
+        written = yaml.safe_load(origin.config)
         recipe = {key: written[key] for key in ("run_name", "seed_everything", "model", "data") if key in written}
     lines = [
         "---",

@@ -34,7 +34,10 @@ def train_tokenizer(texts: Iterable[str], *, vocabulary: int) -> PreTrainedToken
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(r" ?\p{L}+| ?\d| ?[^\s\p{L}\d]|\s+"), behavior="isolated"),
+            # The two-word places of the scenes world become one token each: a place is then copied in one step.
+            pre_tokenizers.Split(
+                Regex(r" ?(?:top|bottom) (?:left|right)| ?\p{L}+| ?\d| ?[^\s\p{L}\d]|\s+"), behavior="isolated"
+            ),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

@@ -251,6 +251,8 @@ class CriticSFT(pl.LightningModule):
         anywhere = self.trainer.strategy.reduce(seen, reduce_op="sum")
         for task, count in zip(TASKS, anywhere.tolist(), strict=True):
             if count:
-                for name, value in self.agreement[task].compute().items():
+                metric = self.agreement[task]
+                metric.set_dtype(torch.float64)  # moving a module resets it; a process without data then sends float32
+                for name, value in metric.compute().items():
                     self.log(f"{stage}/{task}/{name}", value)
-                self.agreement[task].reset()
+                metric.reset()

@@ -7,10 +7,12 @@ and a picture with none of the subjects a 1 (irrelevant). Things of shapes that 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from firm_lightning.scenes.graph import PLACES, Scene, Thing
-from firm_lightning.scenes.prompts import NUMBERS, RELATIONS, Request, Subject
+from firm_lightning.scenes.prompts import RELATIONS, Request, Subject
+from firm_lightning.scenes.words import NUMBERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +97,32 @@ def check_alignment(request: Request, scene: Scene) -> AlignmentCheck:
     return AlignmentCheck(request, subjects, holds)
 
 
+def numbered(things: tuple[Thing, ...]) -> list[str]:
+    """``circle 1 red``, ``circle 2 small blue``: each kind counted in reading order, so that a thing can be looked up."""
+    words, counts = [], Counter[str]()
+    for thing in things:
+        counts[thing.shape] += 1
+        size = "small" if thing.size == "small" else ""
+        words.append(
+            " ".join(word for word in (thing.shape, str(counts[thing.shape]), size, thing.colour or "") if word)
+        )
+    return words
+
+
 def describe(scene: Scene) -> str:
-    """``top left red circle, centre blue square`` in reading order, or ``nothing``."""
-    return ", ".join(f"{PLACES[thing.place]} {thing.words}" for thing in scene.things) or "nothing"
+    """``top left circle 1 red, centre square 1 blue`` in reading order, or ``nothing``."""
+    named = zip(scene.things, numbered(scene.things), strict=True)
+    return ", ".join(f"{PLACES[thing.place]} {words}" for thing, words in named) or "nothing"
 
 
 def list_seen(things: tuple[Thing, ...]) -> str:
-    """``1 red circle, 2 blue circle``: numbered, so that counting is reading the last number."""
-    return ", ".join(f"{number} {thing.words}" for number, thing in enumerate(things, 1)) or "nothing"
+    """``circle 1 red, circle 2 blue``: counting is reading the last number."""
+    return ", ".join(numbered(things)) or "nothing"
+
+
+def list_places(things: tuple[Thing, ...]) -> str:
+    """``circle 1 top left, circle 2 centre``."""
+    return ", ".join(f"{t.shape} {number} {PLACES[t.place]}" for number, t in enumerate(things, 1)) or "nothing"
 
 
 def plan_line(subject: Subject) -> str:
@@ -119,8 +139,7 @@ def alignment_reasoning(scene: Scene, check: AlignmentCheck) -> str:
         faults += item.faults
         parts.append(f"need {plan_line(item.subject)}: see {list_seen(item.seen)}: {verdict}, faults {faults}.")
     if check.request.relation:
-        pair = (item.seen for item in check.subjects[:2])
-        places = " and ".join(", ".join(PLACES[thing.place] for thing in things) or "nothing" for things in pair)
+        places = " and ".join(list_places(item.seen) for item in check.subjects[:2])
         verdict = {True: "right", False: "wrong", None: "missing"}[check.relation_holds]
         faults += check.relation_holds is False
         parts.append(f"need {check.request.relation}: see {places}: {verdict}, faults {faults}.")

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from firm_lightning.scenes.graph import BACKGROUNDS, PLACES, Scene, Thing, World, pick
+from firm_lightning.scenes.words import with_article
 
 KINDS = ("add", "remove", "replace", "recolour", "move", "resize", "background")
 
 WORDINGS: dict[str, tuple[str, ...]] = {
-    "add": ("add a {new} at the {to}", "put a {new} at the {to}", "place a new {new} at the {to}"),
+    "add": ("add {a_new} at the {to}", "put {a_new} at the {to}", "place a new {new} at the {to}"),
     "remove": ("remove the {old}", "delete the {old}", "take away the {old}"),
-    "replace": ("replace the {old} with a {new}", "swap the {old} for a {new}", "turn the {old} into a {new}"),
+    "replace": ("replace the {old} with {a_new}", "swap the {old} for {a_new}", "turn the {old} into {a_new}"),
     "recolour": (
         "make the {old} {colour}",
         "recolour the {old} to {colour}",
@@ -47,6 +48,7 @@ class Edit:
         return pick(rng, WORDINGS[self.kind]).format(
             old=old,
             new=self.new.words if self.new else "",
+            a_new=with_article(self.new.words) if self.new else "",
             to=PLACES[self.new.place] if self.new else "",
             colour=self.background or (self.new.colour if self.new else ""),
             size=self.new.size if self.new else "",

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from firm_lightning.scenes.alignment import SubjectCheck, check_alignment, describe, list_seen, plan_line
+from firm_lightning.scenes.alignment import SubjectCheck, check_alignment, describe, list_places, list_seen, plan_line
 from firm_lightning.scenes.corrupt import GENERATION_FAULTS, carry_out, corrupt
-from firm_lightning.scenes.editing import check_execution, differences, want_line
+from firm_lightning.scenes.edit_words import differences, entry, judged_changes, kept_line, see_line, want_line
+from firm_lightning.scenes.editing import check_consistency, check_execution
 from firm_lightning.scenes.edits import Instruction, random_instruction
 from firm_lightning.scenes.graph import PLACES, Scene, World, pick
 from firm_lightning.scenes.prompts import CATEGORIES, RELATIONS, Request, fulfil, random_request
@@ -69,8 +70,8 @@ def look_up_lesson(rng: np.random.Generator, world: World) -> Lesson:
     parts = [f"picture: {describe(scene)}."]
     parts += [f"need {plan_line(item.subject)}: see {list_seen(item.seen)}." for item in check.subjects]
     if request.relation:
-        places = (", ".join(PLACES[thing.place] for thing in item.seen) or "nothing" for item in check.subjects[:2])
-        parts.append(f"need {request.relation}: see {' and '.join(places)}.")
+        places = " and ".join(list_places(item.seen) for item in check.subjects[:2])
+        parts.append(f"need {request.relation}: see {places}.")
     return Lesson((scene,), f"Look for what is needed. {request.words(rng)}", " ".join(parts))
 
 
@@ -78,10 +79,20 @@ def edit_look_up_lesson(rng: np.random.Generator, world: World) -> Lesson:
     """An instruction edit by edit, each beside what is there now."""
     instruction, source, edited = _edit_case(rng, world)
     parts = [f"differences: {differences(source, edited)}."]
-    parts += [
-        f"want {want_line(check.edit)}: there {check.there}." for check in check_execution(instruction, source, edited)
-    ]
+    for check in check_execution(instruction, source, edited):
+        parts.append(f"want {want_line(check.edit)}. see {see_line(check, source, edited)}.")
     return Lesson((source, edited), f"Look for what is wanted. {instruction.words(rng)}", " ".join(parts))
+
+
+def unasked_lesson(rng: np.random.Generator, world: World) -> Lesson:
+    """Which of the changes an instruction does not ask for, and what happened there; not how much that weighs."""
+    instruction, source, edited = _edit_case(rng, world)
+    check = check_consistency(instruction, source, edited)
+    parts = [f"differences: {differences(source, edited)}."]
+    parts += [f"want {want_line(edit)}." for edit in instruction.edits]
+    parts += [f"{entry(place, source, edited)}: {words}." for place, words in judged_changes(source, edited, check)]
+    parts.append(kept_line(check))
+    return Lesson((source, edited), f"Look for what nobody asked for. {instruction.words(rng)}", " ".join(parts))
 
 
 def match_lesson(rng: np.random.Generator, world: World) -> Lesson:
@@ -97,23 +108,27 @@ def relation_lesson(rng: np.random.Generator, world: World) -> Lesson:
     relation = pick(rng, tuple(RELATIONS))
     first, second = (int(place) for place in rng.permutation(len(PLACES))[:2])
     verdict = "right" if RELATIONS[relation](first, second) else "wrong"
-    return Lesson((), f"Match. need {relation}: see {PLACES[first]} and {PLACES[second]}:", f"{verdict}.")
+    one, other = pick(rng, world.shapes), pick(rng, world.shapes)
+    seen = f"{one} 1 {PLACES[first]} and {other} 1 {PLACES[second]}"
+    return Lesson((), f"Match. need {relation}: see {seen}:", f"{verdict}.")
 
 
 def edit_match_lesson(rng: np.random.Generator, world: World) -> Lesson:
     """In words alone: how what is there differs from what was wanted."""
     instruction, source, edited = _edit_case(rng, world)
     check = pick(rng, check_execution(instruction, source, edited))
-    return Lesson((), f"Match. want {want_line(check.edit)}: there {check.there}:", f"{check.verdict}.")
+    question = f"Match. want {want_line(check.edit)}. see {see_line(check, source, edited)}:"
+    return Lesson((), question, f"{check.verdict}.")
 
 
 LESSONS: dict[Callable[[np.random.Generator, World], Lesson], float] = {
-    describe_lesson: 0.10,
-    differences_lesson: 0.20,
+    describe_lesson: 0.06,
+    differences_lesson: 0.10,
     look_up_lesson: 0.28,
-    edit_look_up_lesson: 0.24,
-    match_lesson: 0.08,
-    relation_lesson: 0.04,
+    edit_look_up_lesson: 0.22,
+    unasked_lesson: 0.16,
+    match_lesson: 0.06,
+    relation_lesson: 0.06,
     edit_match_lesson: 0.06,
 }
 """Lesson -> share of draws."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from firm_lightning.scenes.graph import PLACES, SHAPE_PLURALS, Scene, Size, Thing, World, pick
+from firm_lightning.scenes.graph import PLACES, Scene, Size, Thing, World, pick
+from firm_lightning.scenes.words import NUMBERS, plural, with_article
 
-NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 RELATIONS: dict[str, Callable[[int, int], bool]] = {
     "left of": lambda a, b: a % 3 < b % 3,
     "right of": lambda a, b: a % 3 > b % 3,
@@ -36,14 +36,13 @@ class Subject:
         """``small red circle``."""
         return " ".join(word for word in (self.size or "", self.colour or "", self.shape) if word)
 
-    def words(self, plurals: dict[str, str]) -> str:
+    @property
+    def words(self) -> str:
         """``a small red circle`` or ``two red circles``."""
-        adjectives = " ".join(word for word in (self.size or "", self.colour or "") if word)
-        noun = self.shape if self.count == 1 else plurals.get(self.shape, self.shape + "s")
-        phrase = f"{adjectives} {noun}".strip()
         if self.count == 1:
-            return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
-        return f"{NUMBERS[self.count]} {phrase}"
+            return with_article(self.look_words)
+        adjectives = " ".join(word for word in (self.size or "", self.colour or "") if word)
+        return f"{NUMBERS[self.count]} {adjectives} {plural(self.shape)}".replace("  ", " ")
 
     def fits(self, thing: Thing) -> bool:
         """Whether a thing has the shape, colour and size that are asked for."""
@@ -58,9 +57,9 @@ class Request:
     subjects: tuple[Subject, ...]
     relation: str | None = None
 
-    def words(self, rng: np.random.Generator, plurals: dict[str, str] = SHAPE_PLURALS) -> str:
+    def words(self, rng: np.random.Generator) -> str:
         """The prompt, in one of several wordings."""
-        phrases = [subject.words(plurals) for subject in self.subjects]
+        phrases = [subject.words for subject in self.subjects]
         if self.relation:
             first = f"{phrases[0]} {self.relation} {phrases[1]}"
             phrases = [first, *phrases[2:]]

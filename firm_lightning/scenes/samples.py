@@ -10,13 +10,8 @@ import numpy as np
 
 from firm_lightning.scenes.alignment import alignment_reasoning, check_alignment
 from firm_lightning.scenes.corrupt import GENERATION_FAULTS, carry_out, corrupt
-from firm_lightning.scenes.editing import (
-    check_consistency,
-    check_execution,
-    consistency_reasoning,
-    execution_reasoning,
-    execution_score,
-)
+from firm_lightning.scenes.edit_words import consistency_reasoning, execution_reasoning
+from firm_lightning.scenes.editing import check_consistency, check_execution, execution_score
 from firm_lightning.scenes.edits import Instruction, random_instruction
 from firm_lightning.scenes.graph import Scene, World, pick
 from firm_lightning.scenes.prompts import CATEGORIES, Request, fulfil, random_request
@@ -171,7 +166,8 @@ def _edited(
         unasked = int(rng.integers(0, 2))
     else:
         botched = int(rng.integers(0, edits + 1)) if rng.random() < 0.4 else 0
-        unasked = 0 if wanted == 5 else int(rng.integers(1, 9 - wanted))
+        fewest, most = (5, 8) if wanted <= 2 else (1, 8 - wanted)
+        unasked = 0 if wanted == 5 else int(rng.integers(fewest, most + 1))
     return carry_out(rng, world, source, instruction, botched=botched, unasked=unasked)
 
 

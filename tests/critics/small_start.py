@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from transformers import PreTrainedModel
 
 from firm_lightning.critics.chat import Chat
 from firm_lightning.critics.tiny import build_model, build_processor, train_tokenizer
@@ -40,7 +41,7 @@ class SmallStart:
         self.seed = seed
         self.width = width
 
-    def load(self) -> tuple[Any, Chat]:
+    def load(self) -> tuple[PreTrainedModel, Chat]:
         """A new model; the processor's four tokens per picture come from 48 x 48 pixels."""
         tokenizer = small_tokenizer()
         with torch.random.fork_rng():

@@ -10,15 +10,18 @@ from firm_lightning.scenes.alignment import (
     alignment_reasoning,
     check_alignment,
     describe,
+    list_places,
     list_seen,
+    numbered,
     plan_line,
 )
 from firm_lightning.scenes.corrupt import GENERATION_FAULTS, corrupt
-from firm_lightning.scenes.graph import DEMO_WORLD, FULL_WORLD, Scene, Size, Thing, World
+from firm_lightning.scenes.graph import DEMO_WORLD, FULL_WORLD, PLACES, Scene, Size, Thing, World
 from firm_lightning.scenes.prompts import CATEGORIES, Request, Subject, fulfil, random_request
+from tests.scenes.score_from_words import alignment_from
 
 
-def thing(shape: str, colour: str, place: int, size: Size = "large") -> Thing:
+def thing(shape: str, colour: str | None, place: int, size: Size = "large") -> Thing:
     return Thing(shape, colour, place, size)
 
 
@@ -101,13 +104,28 @@ def test_the_relation_is_unknown_without_both_subjects() -> None:
 
 
 def test_words_of_scenes_and_plans() -> None:
-    scene = Scene((thing("square", "blue", 4), thing("circle", "red", 0, "small")))
-    assert describe(scene) == "top left small red circle, centre blue square"
+    things = (thing("square", "blue", 4), thing("circle", "green", 5), thing("circle", "red", 0, "small"))
+    scene = Scene(things)
+    assert describe(scene) == "top left circle 1 small red, centre square 1 blue, right circle 2 green"
     assert describe(Scene(())) == "nothing"
-    assert list_seen(scene.things) == "1 small red circle, 2 blue square"
+    circles = (scene.things[0], scene.things[2])
+    assert list_seen(circles) == "circle 1 small red, circle 2 green"
     assert list_seen(()) == "nothing"
+    assert list_places(circles) == "circle 1 top left, circle 2 right"
+    assert list_places(()) == "nothing"
     assert plan_line(TWO_SMALL_BLUE_SQUARES) == "two small blue square"
     assert plan_line(Subject("circle")) == "one circle"
+
+
+def test_each_kind_has_its_own_numbers() -> None:
+    looks = [("cross", "red"), ("apple", None), ("cross", "blue"), ("computer mouse", None), ("apple", None)]
+    things = tuple(thing(shape, colour, place) for place, (shape, colour) in enumerate(looks))
+    assert numbered(things) == ["cross 1 red", "apple 1", "cross 2 blue", "computer mouse 1", "apple 2"]
+    assert numbered((thing("apple", None, 0, "small"), thing("cross", "red", 1, "small"))) == [
+        "apple 1 small",
+        "cross 1 small red",
+    ]
+    assert numbered(()) == []
 
 
 @pytest.mark.parametrize(
@@ -116,24 +134,45 @@ def test_words_of_scenes_and_plans() -> None:
         (
             LEFT,
             [("circle", "red", 2, "small"), ("circle", "blue", 8), ("square", "green", 1)],
-            "picture: top green square, top right small red circle, bottom right blue circle. "
-            "need one circle: see 1 small red circle, 2 blue circle: count wrong, faults 1. "
-            "need one square: see 1 green square: right, faults 1. "
-            "need left of: see top right, bottom right and top: wrong, faults 2.",
+            "picture: top square 1 green, top right circle 1 small red, bottom right circle 2 blue. "
+            "need one circle: see circle 1 small red, circle 2 blue: count wrong, faults 1. "
+            "need one square: see square 1 green: right, faults 1. "
+            "need left of: see circle 1 top right, circle 2 bottom right and square 1 top: wrong, faults 2.",
+        ),
+        (
+            LEFT,
+            [("cross", "red", 1), ("circle", "red", 3), ("square", "blue", 5), ("square", "blue", 6, "small")],
+            "picture: top cross 1 red, left circle 1 red, right square 1 blue, bottom left square 2 small blue. "
+            "need one circle: see circle 1 red: right, faults 0. "
+            "need one square: see square 1 blue, square 2 small blue: count wrong, faults 1. "
+            "need left of: see circle 1 left and square 1 right, square 2 bottom left: right, faults 1.",
         ),
         (
             LEFT,
             [("circle", "red", 0)],
-            "picture: top left red circle. need one circle: see 1 red circle: right, faults 0. "
+            "picture: top left circle 1 red. need one circle: see circle 1 red: right, faults 0. "
             "need one square: see nothing: missing, faults 2. "
-            "need left of: see top left and nothing: missing, faults 2.",
+            "need left of: see circle 1 top left and nothing: missing, faults 2.",
         ),
         (
             Request("composed", (TWO_SMALL_BLUE_SQUARES, RED_CIRCLE)),
             [("square", "red", 3), ("circle", "red", 4)],
-            "picture: left red square, centre red circle. "
-            "need two small blue square: see 1 red square: count wrong, colour wrong, size wrong, faults 3. "
-            "need one red circle: see 1 red circle: right, faults 3.",
+            "picture: left square 1 red, centre circle 1 red. "
+            "need two small blue square: see square 1 red: count wrong, colour wrong, size wrong, faults 3. "
+            "need one red circle: see circle 1 red: right, faults 3.",
+        ),
+        (
+            Request("counting", (Subject("apple", count=3),)),
+            [("apple", None, 4, "small"), ("apple", None, 0), ("bear", None, 2)],
+            "picture: top left apple 1, top right bear 1, centre apple 2 small. "
+            "need three apple: see apple 1, apple 2 small: count wrong, faults 1.",
+        ),
+        (
+            LEFT,
+            [("cross", "red", 8)],
+            "picture: bottom right cross 1 red. need one circle: see nothing: missing, faults 2. "
+            "need one square: see nothing: missing, faults 4. "
+            "need left of: see nothing and nothing: missing, faults 4. all missing.",
         ),
         (
             PAIR,
@@ -148,14 +187,6 @@ def test_reasoning_in_full(request_: Request, things: list[tuple], reasoning: st
     assert alignment_reasoning(scene, check_alignment(request_, scene)) == reasoning
 
 
-def score_from(reasoning: str) -> int:
-    """The docstring's rule, applied to the words alone."""
-    if reasoning.endswith("all missing."):
-        return 1
-    faults = int(re.findall(r"faults (\d+)\.", reasoning)[-1])
-    return {0: 5, 1: 4, 2: 3}.get(faults, 2)
-
-
 @pytest.mark.parametrize("world", [DEMO_WORLD, FULL_WORLD])
 def test_the_score_follows_from_the_words_and_the_faults_add_up(world: World) -> None:
     rng = np.random.default_rng(7)
@@ -165,7 +196,7 @@ def test_the_score_follows_from_the_words_and_the_faults_add_up(world: World) ->
         scene = corrupt(rng, world, fulfil(rng, world, request), GENERATION_FAULTS, int(rng.integers(0, 7)))
         check = check_alignment(request, scene)
         reasoning = alignment_reasoning(scene, check)
-        assert score_from(reasoning) == check.score_1to5
+        assert alignment_from(reasoning) == check.score_1to5
         verdicts = re.findall(r": ([a-z ,]+), faults (\d+)\.", reasoning)
         running = 0
         for number, (verdict, faults) in enumerate(verdicts):
@@ -176,3 +207,21 @@ def test_the_score_follows_from_the_words_and_the_faults_add_up(world: World) ->
         assert len(verdicts) == len(request.subjects) + (request.relation is not None)
         scores.add(check.score_1to5)
     assert scores == {1, 2, 3, 4, 5}
+
+
+@pytest.mark.parametrize("world", [DEMO_WORLD, FULL_WORLD])
+def test_what_is_seen_is_looked_up_in_the_picture(world: World) -> None:
+    """Each ``circle 2 blue`` and each ``circle 2 top left`` is ``top left circle 2 blue`` of the first sentence."""
+    rng = np.random.default_rng(8)
+    for _ in range(300):
+        request = random_request(rng, world, tuple(CATEGORIES)[int(rng.integers(len(CATEGORIES)))])
+        scene = corrupt(rng, world, fulfil(rng, world, request), GENERATION_FAULTS, int(rng.integers(0, 7)))
+        first, *needs = alignment_reasoning(scene, check_alignment(request, scene)).split(". ")
+        pictured = first.removeprefix("picture: ").split(", ")
+        for subject, need in zip(request.subjects, needs, strict=False):
+            seen = re.findall(rf"{subject.shape} \d+[a-z ]*", need.split(": see ")[1].split(": ")[0])
+            assert seen == [one[one.index(subject.shape) :] for one in pictured if subject.shape in one]
+        if request.relation:
+            for placed in re.findall(r"(\w+ \d+) ([a-z ]+?)(?=,| and |:)", needs[len(request.subjects)]):
+                assert placed[1] in PLACES
+                assert any(re.fullmatch(rf"{placed[1]} {placed[0]}( small)? \w+", one) for one in pictured)

@@ -39,29 +39,28 @@ BACKGROUND = Edit("background", background="grey")
 
 LEVELS = [
     # add a green cross at the top left (0)
-    (ADD, [RED, BLUE, CROSS], "right", 5, "green cross", 0),
-    (ADD, [RED, BLUE, replace(CROSS, place=4)], "near", 4, "nothing, but centre green cross", 4),
-    (ADD, [RED, BLUE, replace(CROSS, place=2)], "far", 3, "nothing, but top right green cross", 2),
-    (ADD, [RED, BLUE, replace(CROSS, size="small")], "size wrong", 4, "small green cross", 0),
-    (ADD, [RED, BLUE, replace(CROSS, colour="red")], "colour wrong", 3, "red cross", 0),
-    (ADD, [RED, BLUE, replace(CROSS, shape="circle")], "shape wrong", 3, "green circle", 0),
-    (ADD, [RED, BLUE, thing("cross", "red", 0, "small")], "colour and size wrong", 3, "small red cross", 0),
-    (ADD, [RED, BLUE, thing("square", "red", 0)], "shape and colour wrong", 2, "red square", 0),
-    (ADD, [RED, BLUE], "unchanged", 1, "nothing", None),
+    (ADD, [RED, BLUE, CROSS], "right", 5, 0),
+    (ADD, [RED, BLUE, replace(CROSS, place=4)], "near", 4, 4),
+    (ADD, [RED, BLUE, replace(CROSS, place=2)], "far", 3, 2),
+    (ADD, [RED, BLUE, replace(CROSS, size="small")], "size wrong", 4, 0),
+    (ADD, [RED, BLUE, replace(CROSS, colour="red")], "colour wrong", 3, 0),
+    (ADD, [RED, BLUE, replace(CROSS, shape="circle")], "shape wrong", 3, 0),
+    (ADD, [RED, BLUE, thing("cross", "red", 0, "small")], "colour and size wrong", 3, 0),
+    (ADD, [RED, BLUE, thing("square", "red", 0)], "shape and colour wrong", 2, 0),
+    (ADD, [RED, BLUE], "unchanged", 1, None),
     # remove the red circle at the left (3)
-    (REMOVE, [BLUE], "right", 5, "nothing", 3),
-    (REMOVE, [replace(RED, place=4), BLUE], "moved", 2, "nothing, but centre red circle", 4),
-    (REMOVE, [replace(RED, colour="green"), BLUE], "other", 2, "green circle", None),
-    (REMOVE, [RED, BLUE], "unchanged", 1, "red circle", None),
+    (REMOVE, [BLUE], "right", 5, 3),
+    (REMOVE, [replace(RED, place=4), BLUE], "moved", 2, 4),
+    (REMOVE, [replace(RED, colour="green"), BLUE], "other", 2, None),
+    (REMOVE, [RED, BLUE], "unchanged", 1, None),
     # replace it with a small yellow triangle
-    (REPLACE, [REPLACE.new, BLUE], "right", 5, "small yellow triangle", 3),
-    (REPLACE, [thing("triangle", "yellow", 3), BLUE], "size wrong", 4, "yellow triangle", 3),
+    (REPLACE, [REPLACE.new, BLUE], "right", 5, 3),
+    (REPLACE, [thing("triangle", "yellow", 3), BLUE], "size wrong", 4, 3),
     (
         REPLACE,
         [thing("triangle", "yellow", 7, "small"), BLUE],
         "near",
         4,
-        "nothing, but bottom small yellow triangle",
         7,
     ),
     (
@@ -69,36 +68,35 @@ LEVELS = [
         [thing("triangle", "yellow", 2, "small"), BLUE],
         "far",
         3,
-        "nothing, but top right small yellow triangle",
         2,
     ),
-    (REPLACE, [thing("triangle", "red", 3, "small"), BLUE], "colour wrong", 3, "small red triangle", 3),
-    (REPLACE, [thing("cross", "red", 3), BLUE], "shape and colour and size wrong", 2, "red cross", 3),
-    (REPLACE, [BLUE], "gone", 2, "nothing", None),
-    (REPLACE, [RED, BLUE], "unchanged", 1, "red circle", None),
+    (REPLACE, [thing("triangle", "red", 3, "small"), BLUE], "colour wrong", 3, 3),
+    (REPLACE, [thing("cross", "red", 3), BLUE], "shape and colour and size wrong", 2, 3),
+    (REPLACE, [BLUE], "gone", 2, None),
+    (REPLACE, [RED, BLUE], "unchanged", 1, None),
     # make it green
-    (RECOLOUR, [RECOLOUR.new, BLUE], "right", 5, "green circle", 3),
-    (RECOLOUR, [thing("circle", "green", 3, "small"), BLUE], "size wrong", 4, "small green circle", 3),
-    (RECOLOUR, [thing("circle", "green", 0), BLUE], "near", 4, "nothing, but top left green circle", 0),
-    (RECOLOUR, [thing("circle", "blue", 3), BLUE], "colour wrong", 3, "blue circle", 3),
-    (RECOLOUR, [thing("square", "green", 3), BLUE], "shape wrong", 3, "green square", 3),
-    (RECOLOUR, [thing("square", "blue", 3), BLUE], "shape and colour wrong", 2, "blue square", 3),
-    (RECOLOUR, [BLUE], "gone", 2, "nothing", None),
-    (RECOLOUR, [RED, BLUE], "unchanged", 1, "red circle", None),
+    (RECOLOUR, [RECOLOUR.new, BLUE], "right", 5, 3),
+    (RECOLOUR, [thing("circle", "green", 3, "small"), BLUE], "size wrong", 4, 3),
+    (RECOLOUR, [thing("circle", "green", 0), BLUE], "near", 4, 0),
+    (RECOLOUR, [thing("circle", "blue", 3), BLUE], "colour wrong", 3, 3),
+    (RECOLOUR, [thing("square", "green", 3), BLUE], "shape wrong", 3, 3),
+    (RECOLOUR, [thing("square", "blue", 3), BLUE], "shape and colour wrong", 2, 3),
+    (RECOLOUR, [BLUE], "gone", 2, None),
+    (RECOLOUR, [RED, BLUE], "unchanged", 1, None),
     # move it to the top (1)
-    (MOVE, [MOVE.new, BLUE], "right", 5, "red circle", 1),
-    (MOVE, [MOVE.new, RED, BLUE], "still there", 3, "red circle", 1),
-    (MOVE, [replace(RED, place=0), BLUE], "near", 4, "nothing, but top left red circle", 0),
-    (MOVE, [replace(RED, place=7), BLUE], "far", 3, "nothing, but bottom red circle", 7),
-    (MOVE, [replace(MOVE.new, size="small"), BLUE], "size wrong", 4, "small red circle", 1),
-    (MOVE, [replace(MOVE.new, colour="green"), BLUE], "colour wrong", 3, "green circle", 1),
-    (MOVE, [BLUE], "gone", 2, "nothing", None),
-    (MOVE, [RED, BLUE], "unchanged", 1, "nothing", None),
+    (MOVE, [MOVE.new, BLUE], "right", 5, 1),
+    (MOVE, [MOVE.new, RED, BLUE], "still there", 3, 1),
+    (MOVE, [replace(RED, place=0), BLUE], "near", 4, 0),
+    (MOVE, [replace(RED, place=7), BLUE], "far", 3, 7),
+    (MOVE, [replace(MOVE.new, size="small"), BLUE], "size wrong", 4, 1),
+    (MOVE, [replace(MOVE.new, colour="green"), BLUE], "colour wrong", 3, 1),
+    (MOVE, [BLUE], "gone", 2, None),
+    (MOVE, [RED, BLUE], "unchanged", 1, None),
     # make it small
-    (RESIZE, [RESIZE.new, BLUE], "right", 5, "small red circle", 3),
-    (RESIZE, [replace(RESIZE.new, place=6), BLUE], "near", 4, "nothing, but bottom left small red circle", 6),
-    (RESIZE, [replace(RESIZE.new, colour="blue"), BLUE], "colour wrong", 3, "small blue circle", 3),
-    (RESIZE, [RED, BLUE], "unchanged", 1, "red circle", None),
+    (RESIZE, [RESIZE.new, BLUE], "right", 5, 3),
+    (RESIZE, [replace(RESIZE.new, place=6), BLUE], "near", 4, 6),
+    (RESIZE, [replace(RESIZE.new, colour="blue"), BLUE], "colour wrong", 3, 3),
+    (RESIZE, [RED, BLUE], "unchanged", 1, None),
 ]
 
 
@@ -290,88 +288,13 @@ def test_a_new_thing_in_a_bystanders_place_costs_the_bystander() -> None:
     assert (change.words, change.significant) == ("bottom right changed", True)
 
 
-@pytest.mark.parametrize(
-    ("edit", "line"),
-    [
-        (ADD, "add, top left green cross"),
-        (REMOVE, "remove, left nothing"),
-        (REPLACE, "replace, left small yellow triangle"),
-        (RECOLOUR, "recolour, left green circle"),
-        (MOVE, "move, top red circle"),
-        (RESIZE, "resize, left small red circle"),
-        (BACKGROUND, "background grey"),
-    ],
-)
-def test_want_lines(edit: Edit, line: str) -> None:
-    assert want_line(edit) == line
-
-
-def test_differences_in_reading_order_with_the_background_last() -> None:
-    edited = Scene((thing("circle", "red", 3, "small"), CROSS), "black")
-    assert differences(SOURCE, edited) == (
-        "top left nothing to green cross, left red circle to small red circle, bottom right blue square to nothing, "
-        "background white to black"
-    )
-    assert differences(Scene(()), Scene(())) == "background white same"
-
-
-def test_execution_reasoning_in_full() -> None:
-    edited = Scene((replace(RED, place=0), BLUE), "black")
-    checks = check_execution(Instruction((MOVE, BACKGROUND)), SOURCE, edited)
-    assert execution_reasoning(SOURCE, edited, checks) == (
-        "differences: top left nothing to red circle, left red circle to nothing, bottom right blue square same, "
-        "background white to black. "
-        "want move, top red circle: there nothing, but top left red circle: near, 4. "
-        "want background grey: there black: wrong, 2."
-    )
-
-
-@pytest.mark.parametrize(
-    ("edited", "reasoning"),
-    [
-        (
-            RECOLOUR.apply(SOURCE),
-            "differences: left red circle to green circle, bottom right blue square same, background white same. "
-            "want recolour, left green circle. unasked nothing.",
-        ),
-        (
-            Scene((replace(RECOLOUR.new, size="small"), replace(BLUE, place=7), replace(CROSS, place=2)), "black"),
-            "differences: top right nothing to green cross, left red circle to small green circle, "
-            "bottom nothing to blue square, bottom right blue square to nothing, background white to black. "
-            "want recolour, left green circle. unasked left resized: minor, 0 1. "
-            "unasked bottom right moved to bottom: minor, 0 2. unasked top right added: significant, 1 2. "
-            "unasked background changed: significant, 2 2. nothing left.",
-        ),
-    ],
-)
-def test_consistency_reasoning_in_full(edited: Scene, reasoning: str) -> None:
-    instruction = Instruction((RECOLOUR,))
-    check = check_consistency(instruction, SOURCE, edited)
-    assert consistency_reasoning(SOURCE, edited, instruction, check) == reasoning
-
-
-def execution_from(reasoning: str) -> int:
-    """The docstring's rule, applied to the words alone."""
-    levels = [int(level) for level in re.findall(r", (\d)\.", reasoning)]
-    if min(levels) >= 4:
-        return min(levels)
-    return min(3, -(-sum(levels) // len(levels)))
-
-
-def consistency_from(reasoning: str) -> int:
-    """The rubric's levels, applied to the words alone."""
-    if reasoning.endswith("nothing left."):
-        return 1
-    if reasoning.endswith("unasked nothing."):
-        return 5
-    significant, minor = (int(number) for number in re.findall(r", (\d+) (\d+)\.", reasoning)[-1])
-    return 2 if significant > 3 or minor > 4 else 3 if significant > 1 or minor > 2 else 4
-
-
-def _removed_look_is_wanted_elsewhere(instruction: Instruction) -> bool:
-    """The known clash: a removed thing's look is what another edit makes, and is then taken for the thing moved."""
-    removed = [edit.old.look for edit in instruction.edits if edit.kind == "remove" and edit.old]
-    return any(edit.new and edit.new.look in removed for edit in instruction.edits)
+def test_one_edits_work_is_not_taken_for_anothers() -> None:
+    again = Edit("add", new=replace(RED, place=0))
+    checks = check_execution(Instruction((REMOVE, again)), SOURCE, Scene((again.new, BLUE)))
+    assert [check.verdict for check in checks] == ["right", "right"]
+    twins = Instruction((ADD, Edit("add", new=replace(CROSS, place=7))))
+    checks = check_execution(twins, SOURCE, SOURCE.put(replace(CROSS, place=7)))
+    assert [check.verdict for check in checks] == ["unchanged", "right"]
 
 
 @pytest.mark.parametrize("world", [DEMO_WORLD, FULL_WORLD])
@@ -382,10 +305,9 @@ def test_doing_exactly_what_is_asked_is_5_and_5(world: World) -> None:
         instruction = random_instruction(rng, world, source, edits=int(rng.integers(1, 3)))
         edited = instruction.apply(source)
         assert check_consistency(instruction, source, edited).unasked == ()
-        if not _removed_look_is_wanted_elsewhere(instruction):
-            checks = check_execution(instruction, source, edited)
-            assert [check.verdict for check in checks] == ["right"] * len(checks)
-            assert execution_score(checks) == 5
+        checks = check_execution(instruction, source, edited)
+        assert [check.verdict for check in checks] == ["right"] * len(checks)
+        assert execution_score(checks) == 5
 
 
 @pytest.mark.parametrize("world", [DEMO_WORLD, FULL_WORLD])
@@ -398,24 +320,3 @@ def test_a_copy_of_the_source_is_1_and_5(world: World) -> None:
         assert [check.verdict for check in checks] == ["unchanged"] * len(checks)
         assert execution_score(checks) == 1
         assert check_consistency(instruction, source, source).score_1to5 == 5
-
-
-@pytest.mark.parametrize("world", [DEMO_WORLD, FULL_WORLD])
-def test_both_scores_follow_from_the_words_and_places_are_real(world: World) -> None:
-    rng = np.random.default_rng(13)
-    executions, consistencies = set(), set()
-    for _ in range(1500):
-        source = world.random_scene(rng)
-        instruction = random_instruction(rng, world, source, edits=int(rng.integers(1, 3)))
-        botched, unasked = int(rng.integers(0, len(instruction.edits) + 1)), int(rng.integers(0, 8))
-        edited = carry_out(rng, world, source, instruction, botched=botched, unasked=unasked)
-        checks = check_execution(instruction, source, edited)
-        score = execution_score(checks)
-        assert execution_from(execution_reasoning(source, edited, checks)) == score
-        check = check_consistency(instruction, source, edited)
-        assert consistency_from(consistency_reasoning(source, edited, instruction, check)) == check.score_1to5
-        assert len({change.words for change in check.unasked}) == len(check.unasked)  # none is counted twice
-        assert all(change.words.startswith((*PLACES, "background")) for change in check.unasked)
-        executions.add(score)
-        consistencies.add(check.score_1to5)
-    assert executions == consistencies == {1, 2, 3, 4, 5}
