@@ -1,3 +1,3 @@
-"""FIRM as a modular PyTorch Lightning trainer: curate scoring data, train and prove a critic, train a policy with it."""
+"""FIRM as a modular PyTorch Lightning trainer: train a critic of images, prove it, teach a policy with it."""
 
 __version__ = "0.1.0"

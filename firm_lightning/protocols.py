@@ -19,7 +19,7 @@ class Critic(Protocol):
 
 @runtime_checkable
 class AnswerFormat(Protocol):
-    """How a training answer is written from reasoning and score. Reading needs no format: ``read_verdict`` takes all."""
+    """How a training answer is written from reasoning and score. To read needs no format: see ``read_verdict``."""
 
     def write(self, reasoning: str, score_1to5: int) -> str:
         """The full text that the critic is taught to answer."""

@@ -66,7 +66,7 @@ class ScoringRequest:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A critic's readable answer. ``expected_score_1to5`` is the mean under the score-token probabilities, if asked for."""
+    """A critic's readable answer; ``expected_score_1to5``, if asked for, is the mean under the score tokens."""
 
     score_1to5: int
     reasoning: str
@@ -84,7 +84,7 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One question about pictures with the answer that a model is taught; ``judgement`` is the record it was made from, if any."""
+    """A question about pictures with the answer that is taught, and the record that it was made from, if any."""
 
     id: str
     images: tuple[Image, ...]

@@ -38,8 +38,14 @@ def write_edit_bench(root: Path) -> None:
     for number in range(4):
         for side in ("source", "edited"):
             picture(number + 10 * (side == "edited")).save(root / f"{number}_{side}.png")
-        item = {"id": f"e{number}", "image": [f"{number}_source.png", f"{number}_edited.png"], "instruction": "add a hat"}
-        items.append(item | {"execution": {"score": [number + 1]}} | ({"consistency": {"score": [5]}} if number else {}))
+        item = {
+            "id": f"e{number}",
+            "image": [f"{number}_source.png", f"{number}_edited.png"],
+            "instruction": "add a hat",
+        }
+        items.append(
+            item | {"execution": {"score": [number + 1]}} | ({"consistency": {"score": [5]}} if number else {})
+        )
     (root / "edit.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items), encoding="utf-8")
 
 
@@ -48,7 +54,10 @@ def test_firm_bench_edit_with_published_figures_beside(critic: Path, capsys: pyt
     main(arguments("test", "firm_bench_edit.yaml", critic))
     folder = critic.parent / "checkpoints" / "firm_bench_edit" / "test"
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    assert {task: values["overall"]["n"] for task, values in report["tasks"].items()} == {"execution": 4, "consistency": 3}
+    assert {task: values["overall"]["n"] for task, values in report["tasks"].items()} == {
+        "execution": 4,
+        "consistency": 3,
+    }
     answers = [json.loads(line) for line in (folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
     assert all(answer["score"] is None and answer["unreadable"].endswith("(cut at 8 tokens)") for answer in answers)
     assert report["tasks"]["execution"]["overall"]["mae"] is None
@@ -91,7 +100,13 @@ def test_ratings_in_the_tifa_manner(critic: Path) -> None:
     lines = []
     for number in range(4):
         picture(number).save(folder / f"{number}.png")
-        made = {"id": f"t{number}", "task": "alignment", "images": [f"{number}.png"], "prompt": "a tree", "score": number + 1}
+        made = {
+            "id": f"t{number}",
+            "task": "alignment",
+            "images": [f"{number}.png"],
+            "prompt": "a tree",
+            "score": number + 1,
+        }
         lines.append(json.dumps(made | {"group": "g", "generator": f"model{number % 2}"}))
     (folder / "human.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     main(arguments("test", "tifa.yaml", critic))

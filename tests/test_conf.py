@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from firm_lightning.commands.table import COMMANDS, TRAINER
 from firm_lightning.commands.function_command import function_parser
 from firm_lightning.commands.strict import parse_strictly
+from firm_lightning.commands.table import COMMANDS, TRAINER
 from tests.commands.tiny import EXPERIMENT, ParseOnly
 
 ROOT = Path(__file__).parents[1]
@@ -71,7 +71,11 @@ def test_first_lines_give_command_hardware_and_result(path: Path) -> None:
 
 @pytest.mark.parametrize("path", EVERY_FILE, ids=name)
 def test_no_file_includes_a_file(path: Path) -> None:
-    included = [value for value in values(yaml.safe_load(path.read_text())) if str(value).endswith((".yaml", ".yml")) and " " not in str(value)]
+    included = [
+        value
+        for value in values(yaml.safe_load(path.read_text()))
+        if str(value).endswith((".yaml", ".yml")) and " " not in str(value)
+    ]
     assert included == []
 
 

@@ -18,7 +18,7 @@ from firm_lightning.types import Verdict
 
 
 class WriteJudgements(pl.Callback):
-    """Writes answers as they come to ``<run folder>/<folder>/predictions.jsonl``; after ``test`` the agreement report too.
+    """Writes answers as they come to ``<run folder>/<folder>/predictions.jsonl``, after ``test`` the report too.
 
     Args:
         folder: Folder below the run folder; by default ``test`` or ``predict``.
@@ -53,7 +53,9 @@ class WriteJudgements(pl.Callback):
         """Write the answers of a batch, and the human scores beside them."""
         self._write(outputs)
 
-    def on_predict_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *args: Any) -> None:
+    def on_predict_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *args: Any
+    ) -> None:
         """Write the answers of a batch."""
         self._write(outputs)
 

@@ -53,7 +53,7 @@ def demo(*, commands: list[str], reports: dict[str, str], output: Path) -> None:
 
 
 def task_figures(report: Path, task: str) -> dict[str, float | None]:
-    """The shown figures and the number of items of one task of a ``report.json``; raises KeyError where it is not there."""
+    """The shown figures and the number of items of one task of a ``report.json``; KeyError where it is not there."""
     values = json.loads(report.read_text(encoding="utf-8"))["tasks"][task]["overall"]
     return {key: values[key] for key in (*SHOWN, "n")}
 

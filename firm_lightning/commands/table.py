@@ -28,7 +28,9 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("scenes", "firm_lightning.commands.scenes:scenes", "Write scoring sets of the embedded world."),
     Command("demo", "firm_lightning.commands.demo:demo", "Run the whole loop on a laptop."),
-    Command("export", "firm_lightning.commands.export:export", "Save a checkpoint's critic as transformers save models."),
+    Command(
+        "export", "firm_lightning.commands.export:export", "Save a checkpoint's critic as transformers save models."
+    ),
     Command("convert", "firm_lightning.commands.convert:convert", "Write a scoring set in another layout."),
 )
 

@@ -15,7 +15,9 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
 
 class ImageFolder(Reader):
-    """Reads pictures in the order of their names; ``cat/0001.png`` has the id ``cat/0001`` and its prompt in ``cat/0001.txt``.
+    """Reads pictures in the order of their names.
+
+    ``cat/0001.png`` has the id ``cat/0001`` and its prompt in ``cat/0001.txt``.
 
     Args:
         path: The folder; folders in it are read too.
@@ -37,7 +39,9 @@ class ImageFolder(Reader):
     def _open_rows(self) -> None:
         if not self.path.is_dir():
             raise BadRecord(str(self.path), "no such folder", "Give the folder that holds the pictures.")
-        self._pictures = sorted(file for file in self.path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        self._pictures = sorted(
+            file for file in self.path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file()
+        )
         if not self._pictures:
             raise BadRecord(str(self.path), "no pictures", f"Looked for {', '.join(SUFFIXES)}.")
 
@@ -49,7 +53,9 @@ class ImageFolder(Reader):
         name = picture.relative_to(self.path).as_posix()
         prompt = "" if self.task == "quality" else self._prompt(picture)
         identifier = name.removesuffix(picture.suffix)
-        return Judgement(id=identifier, task=self.task, images=(ImageRef(name, self.path),), prompt=prompt, origin=str(picture))
+        return Judgement(
+            id=identifier, task=self.task, images=(ImageRef(name, self.path),), prompt=prompt, origin=str(picture)
+        )
 
     def _prompt(self, picture: Path) -> str:
         file = picture.with_suffix(".txt")

@@ -18,7 +18,7 @@ from firm_lightning.scenes.degrade import Degradation, quality_reasoning, random
 from firm_lightning.scenes.draw import draw
 from firm_lightning.scenes.graph import World
 from firm_lightning.scenes.samples import Sample, sample, sample_group
-from firm_lightning.types import TASKS, ImageRef, Judgement, Task
+from firm_lightning.types import SCORES_1TO5, TASKS, ImageRef, Judgement, Task
 
 SPLITS = ("train", "val", "test")
 
@@ -36,38 +36,54 @@ def write_scenes(
 ) -> dict[str, int]:
     """Write ``output/<split>/judgements.jsonl`` with pictures for each split; returns the records per split.
 
-    Training records each have a prompt of their own. Validation and test records come in groups of ``group_size`` pictures
-    for one prompt (or one source and instruction), for accuracy within pairs. Each split draws from its own generator, so
-    that a larger training set leaves the test set as it is.
+    Training records each have a prompt of their own. Validation and test records come in groups of ``group_size``
+    pictures for one prompt (or one source and instruction), for accuracy within pairs. Each split draws from its own
+    generator, so that a larger training set leaves the test set as it is.
 
     Args:
         output: The folder to make, whole or not at all.
         world: What scenes are made of.
         counts: For each split the number of records of each task.
         styles: Drawing styles of the sprite atlas, one drawn for each record; none draws plain shapes.
-        group_size: Pictures per prompt in val and test.
+        group_size: Pictures per prompt in val and test; at most 5 for quality, which has one picture per score.
         image_px: Side of the square pictures.
         seed: Seed of everything drawn.
         overwrite: Whether an output folder that was written by this program may be replaced.
 
     Raises:
-        ValueError: An unknown split or task.
+        ValueError: An unknown split or task; a group size below 1; quality records in groups of more than 5.
         FileExistsError: ``output`` exists and may not be replaced.
     """
-    for split, tasks in counts.items():
-        if split not in SPLITS or set(tasks) - set(TASKS):
-            raise ValueError(f"counts: '{split}: {dict(tasks)}' is not one of {SPLITS} with tasks of {TASKS}")
+    _check_request(counts, group_size)
     written = {}
     with whole_folder(output, overwrite=overwrite) as folder:
         for split, tasks in counts.items():
             rng = np.random.default_rng((seed, SPLITS.index(split)))
-            records = scene_judgements(rng, world, tasks, styles, 1 if split == "train" else group_size, image_px, split)
-            shown = track(records, f"drawing {split}", total=sum(tasks.values()), console=Console(stderr=True), transient=True)
+            records = scene_judgements(
+                rng, world, tasks, styles, 1 if split == "train" else group_size, image_px, split
+            )
+            shown = track(
+                records, f"drawing {split}", total=sum(tasks.values()), console=Console(stderr=True), transient=True
+            )
             (folder / split).mkdir()
             written[split] = JsonlWriter().write(shown, folder / split)
         note = {"layout": "JsonlWriter", "written": written, "seed": seed}
         (folder / NOTE_NAME).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
     return written
+
+
+def _check_request(counts: Mapping[str, Mapping[Task, int]], group_size: int) -> None:
+    if group_size < 1:
+        raise ValueError(f"group_size: {group_size} is not a number of pictures: set it to at least 1")
+    for split, tasks in counts.items():
+        if split not in SPLITS or set(tasks) - set(TASKS):
+            raise ValueError(f"counts: '{split}: {dict(tasks)}' is not one of {SPLITS} with tasks of {TASKS}")
+        if split != "train" and tasks.get("quality", 0) and group_size > len(SCORES_1TO5):
+            raise ValueError(
+                f"group_size: {group_size} is too many for the quality records of '{split}': a group shows one picture "
+                f"at different scores, of which there are {len(SCORES_1TO5)}. Set group_size to at most "
+                f"{len(SCORES_1TO5)}, or write the quality records as a set of their own."
+            )
 
 
 def scene_judgements(

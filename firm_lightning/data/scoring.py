@@ -29,12 +29,17 @@ class Exchanges(Dataset[Exchange | None]):
         rubrics: The rubric of each task that occurs, for records without a question of their own.
         answers: How the answer of each task is written, for records without an answer of their own; None where answers
             are to be generated and not learnt.
-        replace_bad: With a reader that skips bad records: put the next good record in the place of one whose picture turns
-            out bad (training) instead of None (measuring, where no record may count twice).
+        replace_bad: With a reader that skips bad records: put the next good record in the place of one whose picture
+            turns out bad (training) instead of None (measuring, where no record may count twice).
     """
 
     def __init__(
-        self, reader: Reader, *, rubrics: dict[Task, Rubric], answers: dict[Task, AnswerFormat] | None, replace_bad: bool
+        self,
+        reader: Reader,
+        *,
+        rubrics: dict[Task, Rubric],
+        answers: dict[Task, AnswerFormat] | None,
+        replace_bad: bool,
     ) -> None:
         self.reader = reader
         self.rubrics = rubrics
@@ -101,8 +106,8 @@ class ScoringData(pl.LightningDataModule):
         test: Records with human (or true) scores to test against.
         predict: Records to judge.
         rubrics: For each task the name of a package rubric or the path of a rubric file.
-        answers: For each task how answers are written; by default JSON for execution and consistency and ``\\boxed{n}`` for
-            alignment and quality, both with reasoning.
+        answers: For each task how answers are written; by default JSON for execution and consistency and
+            ``\\boxed{n}`` for alignment and quality, both with reasoning.
         batch_size: Records per device and optimiser step (before accumulation).
         judge_batch_size: Records judged together in validation, test and prediction.
         workers: Processes that open pictures and make batches; 0 does it in the main process.

@@ -98,7 +98,7 @@ def check_alignment(request: Request, scene: Scene) -> AlignmentCheck:
 
 
 def numbered(things: tuple[Thing, ...]) -> list[str]:
-    """``circle 1 red``, ``circle 2 small blue``: each kind counted in reading order, so that a thing can be looked up."""
+    """``circle 1 red``, ``circle 2 small blue``: each kind counted in reading order, as a key to look it up by."""
     words, counts = [], Counter[str]()
     for thing in things:
         counts[thing.shape] += 1

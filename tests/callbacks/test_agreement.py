@@ -14,7 +14,9 @@ from firm_lightning.types import ImageRef, Judgement, Unreadable, Verdict
 
 
 def judged(number: int, *, said: int | None, meant: int | None) -> Judged:
-    judgement = Judgement(f"r{number}", "alignment", (ImageRef(f"{number}.png"),), "two cats", meant, group="g", category="c")
+    judgement = Judgement(
+        f"r{number}", "alignment", (ImageRef(f"{number}.png"),), "two cats", meant, group="g", category="c"
+    )
     verdict = Unreadable("I like it", "no score found") if said is None else Verdict(said, "why", f"why {said}", 3.5)
     return Judged(judgement, verdict)
 
@@ -22,7 +24,11 @@ def judged(number: int, *, said: int | None, meant: int | None) -> Judged:
 def trainer(folder: Path, *, rank: int = 0, processes: int = 1) -> Any:
     strategy = SimpleNamespace(barrier=lambda: None)
     return SimpleNamespace(
-        default_root_dir=str(folder), global_rank=rank, world_size=processes, is_global_zero=rank == 0, strategy=strategy
+        default_root_dir=str(folder),
+        global_rank=rank,
+        world_size=processes,
+        is_global_zero=rank == 0,
+        strategy=strategy,
     )
 
 
@@ -62,7 +68,9 @@ def test_test_writes_predictions_people_and_report(tmp_path: Path, capsys: pytes
     run_test(tmp_path, batches, name="mine", published=[PublishedRow("theirs", "alignment", {"mae": 0.51})])
     assert [line["id"] for line in lines(tmp_path / "test" / "predictions.jsonl")] == ["r1", "r2", "r3"]
     assert [line["score"] for line in lines(tmp_path / "test" / "human.jsonl")] == [5, 3, 2]
-    overall = json.loads((tmp_path / "test" / "report.json").read_text(encoding="utf-8"))["tasks"]["alignment"]["overall"]
+    overall = json.loads((tmp_path / "test" / "report.json").read_text(encoding="utf-8"))["tasks"]["alignment"][
+        "overall"
+    ]
     assert overall["mae"] == 1.0  # (0 + 2) / 2: the unreadable answer is in no mean
     assert overall["unreadable_rate"] == pytest.approx(1 / 3)
     shown = capsys.readouterr().out
@@ -71,7 +79,9 @@ def test_test_writes_predictions_people_and_report(tmp_path: Path, capsys: pytes
     assert not list((tmp_path / "test").glob("*.part"))
 
 
-def test_records_without_scores_are_predicted_but_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_records_without_scores_are_predicted_but_not_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run_test(tmp_path, [[judged(1, said=5, meant=None)]], folder="elsewhere")
     assert len(lines(tmp_path / "elsewhere" / "predictions.jsonl")) == 1
     assert "the records have no scores to compare with" in capsys.readouterr().out.replace("\n", " ")

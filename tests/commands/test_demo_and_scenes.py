@@ -8,7 +8,14 @@ import pytest
 from firm_lightning.cli import main
 from firm_lightning.commands.demo import demo, task_figures
 
-FIGURES = {"mae": 0.1, "best_constant_mae": 1.2, "exact": 0.9, "pairwise": None, "spearman": 0.8, "unreadable_rate": 0.0}
+FIGURES = {
+    "mae": 0.1,
+    "best_constant_mae": 1.2,
+    "exact": 0.9,
+    "pairwise": None,
+    "spearman": 0.8,
+    "unreadable_rate": 0.0,
+}
 
 
 def write_report(path: Path) -> None:

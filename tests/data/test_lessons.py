@@ -30,12 +30,16 @@ def test_a_batch_depends_on_seed_and_index_alone() -> None:
 def test_lessons_never_score() -> None:
     drawn = batches(demo_share=0.5)
     text = " ".join(f"{question} {answer}" for index in range(8) for question, answer in words(drawn[index]))
-    assert not any(word in text for word in ("core", "boxed", "faults", "significant", "lignment", "xecution", "onsistency"))
+    assert not any(
+        word in text for word in ("core", "boxed", "faults", "significant", "lignment", "xecution", "onsistency")
+    )
 
 
 def test_lengths_inside_a_batch_are_alike() -> None:
     drawn = batches()
-    lengths = [[len(e.question) + len(e.answer) + 60 * len(e.images) for e in drawn[index]] for index in range(POOL_BATCHES)]
+    lengths = [
+        [len(e.question) + len(e.answer) + 60 * len(e.images) for e in drawn[index]] for index in range(POOL_BATCHES)
+    ]
     assert sum(max(row) - min(row) for row in lengths) < 0.3 * sum(max(row) for row in lengths)
 
 

@@ -65,3 +65,30 @@ def test_an_existing_set_is_not_replaced_unasked(tmp_path: Path) -> None:
 def test_an_unknown_task_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="'train: {'beauty': 1}' is not one of"):
         write_scenes(output=tmp_path / "set", world=DEMO_WORLD, counts={"train": {"beauty": 1}})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_quality_groups_beyond_the_five_scores_are_refused(tmp_path: Path, split: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        write_scenes(output=tmp_path / "set", world=DEMO_WORLD, counts={split: {"quality": 12}}, group_size=6)
+    assert str(caught.value) == (
+        f"group_size: 6 is too many for the quality records of '{split}': a group shows one picture at different "
+        "scores, of which there are 5. Set group_size to at most 5, or write the quality records as a set of their own."
+    )
+    assert not (tmp_path / "set").exists()
+
+
+def test_large_groups_are_for_the_other_tasks_and_five_for_quality(tmp_path: Path) -> None:
+    counts = {"train": {"quality": 2}, "test": {"alignment": 7, "quality": 0}}
+    assert write_scenes(output=tmp_path / "a", world=DEMO_WORLD, counts=counts, group_size=7) == {"train": 2, "test": 7}
+    write_scenes(output=tmp_path / "b", world=DEMO_WORLD, counts={"val": {"quality": 10}}, group_size=5)
+    groups: dict[str, list[int]] = {}
+    for record in JsonlFolder(path=tmp_path / "b" / "val"):
+        groups.setdefault(record.group, []).append(record.score_1to5)
+    assert [sorted(scores) for scores in groups.values()] == [[1, 2, 3, 4, 5]] * 2
+
+
+def test_a_group_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError) as caught:
+        write_scenes(output=tmp_path / "set", world=DEMO_WORLD, counts={"test": {"alignment": 4}}, group_size=0)
+    assert str(caught.value) == "group_size: 0 is not a number of pictures: set it to at least 1"

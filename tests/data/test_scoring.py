@@ -60,7 +60,9 @@ def test_nothing_is_answered_when_answers_are_to_be_generated(folder: Path) -> N
 def test_a_task_without_rubric_is_named(folder: Path) -> None:
     with pytest.raises(BadRecord) as caught:
         exchanges(folder, rubrics={})[0]
-    expected = "record 'r0' has task 'alignment' but there is no rubric for it. Add 'alignment' to data.init_args.rubrics."
+    expected = (
+        "record 'r0' has task 'alignment' but there is no rubric for it. Add 'alignment' to data.init_args.rubrics."
+    )
     assert str(caught.value) == f"{folder / 'records.jsonl'}:1: {expected}"
 
 
@@ -113,6 +115,8 @@ def test_test_and_predict_keep_file_order_and_leave_out_what_cannot_be_read(fold
 def test_missing_sets_and_unknown_tasks_are_named(folder: Path) -> None:
     with pytest.raises(ValueError, match="data.init_args.test is empty: there are no records to test on"):
         data_module(folder).test_dataloader()
-    with pytest.raises(ValueError, match="rubrics: task 'alignmnt' is not one of execution, consistency, alignment, quality"):
+    with pytest.raises(
+        ValueError, match="rubrics: task 'alignmnt' is not one of execution, consistency, alignment, quality"
+    ):
         ScoringData(rubrics={"alignmnt": "x"})
     assert data_module(folder).val_dataloader() == []

@@ -13,7 +13,9 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.strategies import SingleDeviceStrategy
 
+from firm_lightning.metrics.alignment import HumanAlignment
 from firm_lightning.modules.critic_sft import PROCESSOR_KEY, CriticSFT
 from firm_lightning.modules.tuning import FullTuning, LoraTuning
 from firm_lightning.types import Verdict
@@ -191,6 +193,21 @@ def test_a_record_that_a_sampler_repeats_counts_once(tmp_path: Path) -> None:
     module.agreement["alignment"].compute = lambda: seen.append(module.agreement["alignment"].collected()[1]) or {}
     quiet_trainer(tmp_path).test(module, loader(module, items, 2), verbose=False)
     assert [scores.tolist() for scores in seen] == [[5.0, 1.0]]
+
+
+def test_tasks_that_only_another_process_saw_are_gathered_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise that process waits for ever; what this one sends is empty, but must be of the same type: float64."""
+    computed = []
+    monkeypatch.setattr(HumanAlignment, "compute", lambda metric: computed.append(metric.dtype) or {})
+
+    def of_two_processes(self: Any, tensor: Any, *args: Any, **kwargs: Any) -> Any:
+        """The one place where a process tells which of the four tasks it has seen."""
+        return torch.tensor([0.0, 1, 1, 2]) if torch.is_tensor(tensor) and tensor.numel() == 4 else tensor
+
+    monkeypatch.setattr(SingleDeviceStrategy, "reduce", of_two_processes)
+    module = small_critic(max_new_tokens=2)
+    quiet_trainer(tmp_path).test(module, loader(module, [exchange(0, score=5)]), verbose=False)
+    assert computed == [torch.float64] * 3
 
 
 def test_predict_returns_an_answer_for_every_record(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from firm_lightning.scenes.atlas import Atlas
 from firm_lightning.scenes.corpus import corpus
+from tests.scenes.score_from_words import score_from
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,7 @@ def test_a_draw_holds_a_lesson_a_question_and_both_answer_layouts(texts: list[st
         tasks.add(re.match(r"Score (\w+)\. .+", question)[1])
         reasoning, score = re.fullmatch(r'\{"reasoning": "(.+)", "score": \[([1-5])\]\}', as_json).groups()
         assert boxed == f"{reasoning}\n\\boxed{{{score}}}"
+        assert score_from(re.match(r"Score (\w+)", question)[1], reasoning) == int(score)
     assert tasks == {"alignment", "execution", "consistency"}
 
 

@@ -1,24 +1,22 @@
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from firm_lightning.scenes.corrupt import carry_out
 from firm_lightning.scenes.editing import (
+    ConsistencyCheck,
+    EditCheck,
+    Unasked,
     check_consistency,
     check_edit,
     check_execution,
-    consistency_reasoning,
-    differences,
-    execution_reasoning,
     execution_score,
-    want_line,
+    same_at,
 )
 from firm_lightning.scenes.edits import Edit, Instruction, random_instruction
-from firm_lightning.scenes.graph import DEMO_WORLD, FULL_WORLD, PLACES, Scene, Size, Thing, World
+from firm_lightning.scenes.graph import DEMO_WORLD, FULL_WORLD, Scene, Size, Thing, World
 
 
 def thing(shape: str, colour: str, place: int, size: Size = "large") -> Thing:
@@ -56,20 +54,8 @@ LEVELS = [
     # replace it with a small yellow triangle
     (REPLACE, [REPLACE.new, BLUE], "right", 5, 3),
     (REPLACE, [thing("triangle", "yellow", 3), BLUE], "size wrong", 4, 3),
-    (
-        REPLACE,
-        [thing("triangle", "yellow", 7, "small"), BLUE],
-        "near",
-        4,
-        7,
-    ),
-    (
-        REPLACE,
-        [thing("triangle", "yellow", 2, "small"), BLUE],
-        "far",
-        3,
-        2,
-    ),
+    (REPLACE, [thing("triangle", "yellow", 7, "small"), BLUE], "near", 4, 7),
+    (REPLACE, [thing("triangle", "yellow", 2, "small"), BLUE], "far", 3, 2),
     (REPLACE, [thing("triangle", "red", 3, "small"), BLUE], "colour wrong", 3, 3),
     (REPLACE, [thing("cross", "red", 3), BLUE], "shape and colour and size wrong", 2, 3),
     (REPLACE, [BLUE], "gone", 2, None),
@@ -100,12 +86,10 @@ LEVELS = [
 ]
 
 
-@pytest.mark.parametrize(("edit", "edited", "verdict", "score", "there", "found_at"), LEVELS)
-def test_levels_of_one_edit(
-    edit: Edit, edited: list[Thing], verdict: str, score: int, there: str, found_at: int | None
-) -> None:
+@pytest.mark.parametrize(("edit", "edited", "verdict", "score", "found_at"), LEVELS)
+def test_levels_of_one_edit(edit: Edit, edited: list[Thing], verdict: str, score: int, found_at: int | None) -> None:
     check = check_edit(edit, SOURCE, Scene(tuple(edited)))
-    assert (check.verdict, check.score_1to5, check.there, check.found_at) == (verdict, score, there, found_at)
+    assert check == EditCheck(edit, verdict, score, found_at)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +97,7 @@ def test_levels_of_one_edit(
 )
 def test_levels_of_a_background(background: str, verdict: str, score: int) -> None:
     check = check_edit(BACKGROUND, SOURCE, replace(SOURCE, background=background))
-    assert (check.verdict, check.score_1to5, check.there) == (verdict, score, background)
+    assert check == EditCheck(BACKGROUND, verdict, score, None)
 
 
 def test_what_was_there_before_is_not_taken_for_the_new_thing() -> None:
@@ -216,6 +200,30 @@ def test_five_minor_changes_are_a_2() -> None:
     assert (check.significant, check.minor, check.score_1to5) == (0, 5, 2)
 
 
+@pytest.mark.parametrize(
+    ("edited", "kept", "nothing_left"),
+    [
+        (recoloured(), [0, 2, 6, 8], False),
+        (recoloured(background="grey"), [0, 2, 6, 8], False),
+        (recoloured(at_0=None, at_2=OTHER[2], at_6=SMALL[6], background="grey"), [8], False),
+        (recoloured(at_0=None, at_2=OTHER[2], at_6=SMALL[6], at_8=None, background="grey"), [], True),
+        (recoloured(at_0=None, at_2=OTHER[2], at_6=SMALL[6], at_8=None), [], False),  # the background is left
+        (Scene((), "grey"), [], True),
+    ],
+)
+def test_what_is_kept_and_when_nothing_is_left(edited: Scene, kept: list[int], nothing_left: bool) -> None:
+    check = check_consistency(Instruction((RECOLOUR,)), CROWD, edited)
+    assert check.others == (GREEN_CROSS, YELLOW, PURPLE, SQUARE)
+    assert ([one.place for one in check.kept], check.nothing_left) == (kept, nothing_left)
+    assert (check.score_1to5 == 1) is nothing_left
+
+
+def test_without_others_something_is_always_left() -> None:
+    check = check_consistency(Instruction((REMOVE,)), Scene((RED,)), Scene((), "grey"))
+    assert check == ConsistencyCheck((Unasked(None, "changed", True),), others=(), kept=())
+    assert (check.nothing_left, check.score_1to5) == (False, 4)
+
+
 def test_a_background_that_was_asked_for_is_no_change_and_never_nothing_left() -> None:
     edited = Scene((), "grey")
     check = check_consistency(Instruction((BACKGROUND,)), CROWD, edited)
@@ -223,33 +231,38 @@ def test_a_background_that_was_asked_for_is_no_change_and_never_nothing_left() -
 
 
 @pytest.mark.parametrize(
-    ("edit", "edited", "words", "significant"),
+    ("edit", "edited", "place", "words", "significant"),
     [
         # A bystander: the blue square at the bottom right (8).
-        (RECOLOUR, [RECOLOUR.new, replace(BLUE, place=5)], "bottom right moved to right", False),
-        (RECOLOUR, [RECOLOUR.new, replace(BLUE, place=4)], "bottom right moved to centre", False),
-        (RECOLOUR, [RECOLOUR.new, replace(BLUE, place=0)], "bottom right moved to top left far", True),
-        (RECOLOUR, [RECOLOUR.new, replace(BLUE, colour="red")], "bottom right changed", True),
-        (RECOLOUR, [RECOLOUR.new, replace(BLUE, shape="cross")], "bottom right changed", True),
-        (RECOLOUR, [RECOLOUR.new, thing("cross", "blue", 8, "small")], "bottom right changed", True),
-        (RECOLOUR, [RECOLOUR.new, replace(BLUE, size="small")], "bottom right resized", False),
-        (RECOLOUR, [RECOLOUR.new], "bottom right removed", True),
-        (RECOLOUR, [RECOLOUR.new, BLUE, CROSS], "top left added", True),
-        (RECOLOUR, [RECOLOUR.new, BLUE, replace(BLUE, place=5)], "right added", True),
+        (RECOLOUR, [RECOLOUR.new, replace(BLUE, place=5)], 8, "moved to right", False),
+        (RECOLOUR, [RECOLOUR.new, replace(BLUE, place=4)], 8, "moved to centre", False),
+        (RECOLOUR, [RECOLOUR.new, replace(BLUE, place=0)], 8, "moved to top left", True),
+        (RECOLOUR, [RECOLOUR.new, replace(BLUE, colour="red")], 8, "changed", True),
+        (RECOLOUR, [RECOLOUR.new, replace(BLUE, shape="cross")], 8, "changed", True),
+        (RECOLOUR, [RECOLOUR.new, thing("cross", "blue", 8, "small")], 8, "changed", True),
+        (RECOLOUR, [RECOLOUR.new, replace(BLUE, size="small")], 8, "resized", False),
+        (RECOLOUR, [RECOLOUR.new], 8, "removed", True),
+        (RECOLOUR, [RECOLOUR.new, BLUE, CROSS], 0, "added", True),
+        (RECOLOUR, [RECOLOUR.new, BLUE, replace(BLUE, place=5)], 5, "added", True),
         # The thing itself: other attributes than the asked one.
-        (RECOLOUR, [replace(RECOLOUR.new, size="small"), BLUE], "left resized", False),
-        (RECOLOUR, [replace(RECOLOUR.new, shape="cross"), BLUE], "left changed", True),
-        (RECOLOUR, [replace(RECOLOUR.new, place=4), BLUE], "left moved to centre", False),
-        (RECOLOUR, [replace(RECOLOUR.new, place=2), BLUE], "left moved to top right far", True),
-        (RESIZE, [replace(RESIZE.new, colour="green"), BLUE], "left changed", True),
-        (RESIZE, [replace(RESIZE.new, place=0), BLUE], "left moved to top left", False),
-        (MOVE, [replace(MOVE.new, size="small"), BLUE], "top resized", False),
-        (MOVE, [replace(MOVE.new, colour="green"), BLUE], "top changed", True),
+        (RECOLOUR, [replace(RECOLOUR.new, size="small"), BLUE], 3, "resized", False),
+        (RECOLOUR, [replace(RECOLOUR.new, shape="cross"), BLUE], 3, "changed", True),
+        (RECOLOUR, [replace(RECOLOUR.new, place=4), BLUE], 3, "moved to centre", False),
+        (RECOLOUR, [replace(RECOLOUR.new, place=2), BLUE], 3, "moved to top right", True),
+        (RESIZE, [replace(RESIZE.new, colour="green"), BLUE], 3, "changed", True),
+        (RESIZE, [replace(RESIZE.new, place=0), BLUE], 3, "moved to top left", False),
+        (MOVE, [replace(MOVE.new, size="small"), BLUE], 1, "resized", False),
+        (MOVE, [replace(MOVE.new, colour="green"), BLUE], 1, "changed", True),
     ],
 )
-def test_one_unasked_change(edit: Edit, edited: list[Thing], words: str, significant: bool) -> None:
-    (change,) = check_consistency(Instruction((edit,)), SOURCE, Scene(tuple(edited))).unasked
-    assert (change.words, change.significant) == (words, significant)
+def test_one_unasked_change(edit: Edit, edited: list[Thing], place: int, words: str, significant: bool) -> None:
+    check = check_consistency(Instruction((edit,)), SOURCE, Scene(tuple(edited)))
+    assert check.unasked == (Unasked(place, words, significant),)
+
+
+def test_an_unasked_background_has_no_place() -> None:
+    check = check_consistency(Instruction((RECOLOUR,)), SOURCE, replace(RECOLOUR.apply(SOURCE), background="black"))
+    assert check == ConsistencyCheck((Unasked(None, "changed", True),), others=(BLUE,), kept=(BLUE,))
 
 
 @pytest.mark.parametrize(
@@ -275,17 +288,28 @@ def test_a_failed_edit_is_not_an_unasked_change(edit: Edit, edited: list[Thing])
 def test_a_moved_thing_goes_to_the_nearest_of_its_look() -> None:
     edited = Scene((RECOLOUR.new, replace(BLUE, place=0), replace(BLUE, place=5)))
     changes = check_consistency(Instruction((RECOLOUR,)), SOURCE, edited).unasked
-    assert [(change.words, change.significant) for change in changes] == [
-        ("bottom right moved to right", False),
-        ("top left added", True),
-    ]
+    assert changes == (Unasked(8, "moved to right", False), Unasked(0, "added", True))
 
 
 def test_a_new_thing_in_a_bystanders_place_costs_the_bystander() -> None:
     edited = Scene((RED, replace(CROSS, place=8)))  # the cross was wanted at the top left
     assert check_execution(Instruction((ADD,)), SOURCE, edited)[0].verdict == "far"
-    (change,) = check_consistency(Instruction((ADD,)), SOURCE, edited).unasked
-    assert (change.words, change.significant) == ("bottom right changed", True)
+    assert check_consistency(Instruction((ADD,)), SOURCE, edited).unasked == (Unasked(8, "changed", True),)
+
+
+def test_same_at_compares_looks_and_nothing_with_nothing() -> None:
+    edited = Scene((replace(RED, dx=0.05), replace(BLUE, size="small"), CROSS))
+    assert [same_at(place, SOURCE, edited) for place in (0, 1, 3, 8)] == [False, True, True, False]
+    assert not same_at(0, edited, SOURCE)
+
+
+def test_what_stands_where_another_edit_wants_it_is_that_edits_work() -> None:
+    elsewhere = replace(CROSS, place=4)
+    edited = SOURCE.put(elsewhere)
+    assert check_edit(ADD, SOURCE, edited) == EditCheck(ADD, "near", 4, 4)
+    assert check_edit(ADD, SOURCE, edited, others=(Edit("add", new=elsewhere),)) == EditCheck(ADD, "unchanged", 1)
+    other_look = Edit("add", new=replace(elsewhere, size="small"))
+    assert check_edit(ADD, SOURCE, edited, others=(other_look, BACKGROUND)) == EditCheck(ADD, "near", 4, 4)
 
 
 def test_one_edits_work_is_not_taken_for_anothers() -> None:

@@ -64,6 +64,22 @@ def _wordings(edit: Edit | Instruction) -> set[str]:
             {"make the background grey", "change the background to grey", "set a grey background"},
         ),
         (
+            Edit("add", new=Thing("umbrella", None, 2)),
+            {
+                "add an umbrella at the top right",
+                "put an umbrella at the top right",
+                "place a new umbrella at the top right",
+            },
+        ),
+        (
+            Edit("replace", old=BLUE, new=Thing("ice cream cone", "orange", 8)),
+            {
+                "replace the small blue square with an orange ice cream cone",
+                "swap the small blue square for an orange ice cream cone",
+                "turn the small blue square into an orange ice cream cone",
+            },
+        ),
+        (
             replace(REMOVE, named_by_place=True),
             {
                 "remove the red circle at the left",
@@ -72,7 +88,7 @@ def _wordings(edit: Edit | Instruction) -> set[str]:
             },
         ),
     ],
-    ids=[*KINDS, "by place"],
+    ids=[*KINDS, "add a sprite", "replace by a sprite", "by place"],
 )
 def test_every_wording_of_every_kind(edit: Edit, wordings: set[str]) -> None:
     assert _wordings(edit) == wordings

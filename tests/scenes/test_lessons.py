@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from firm_lightning.scenes.graph import DEMO_WORLD, FULL_WORLD, PLACES, World
+from firm_lightning.scenes.graph import COLOURS, DEMO_WORLD, FULL_WORLD, PLACES, SHAPES, World
 from firm_lightning.scenes.lessons import (
     LESSONS,
     Lesson,
@@ -18,38 +18,63 @@ from firm_lightning.scenes.lessons import (
     match_lesson,
     random_lesson,
     relation_lesson,
+    unasked_lesson,
 )
 from firm_lightning.scenes.prompts import RELATIONS
 
 WORLDS = pytest.mark.parametrize("world", [DEMO_WORLD, FULL_WORLD], ids=["demo", "full"])
-PLACE = "|".join(PLACES)
+
+# The words of the shapes worlds, from small to large.
+PLACE = f"({'|'.join(sorted(PLACES, key=len, reverse=True))})"
+COLOUR, SHAPE = f"({'|'.join(COLOURS)})", f"({'|'.join(SHAPES)})"
+LOOK = f"(small )?{COLOUR} {SHAPE}"
+NUMBERED = rf"{SHAPE} \d( small)? {COLOUR}"
+PLACED = rf"({SHAPE} \d {PLACE}(, {SHAPE} \d {PLACE})*|nothing)"
+PICTURE = rf"picture: ({PLACE} {NUMBERED}(, {PLACE} {NUMBERED})*|nothing)\."
+NEED = f"need (one|two|three|four) ((small|large) )?({COLOUR} )?{SHAPE}: see ({NUMBERED}(, {NUMBERED})*|nothing)"
+RELATION = f"need ({'|'.join(RELATIONS)}): see"
+ENTRY = f"{PLACE} ({LOOK}|nothing) (same|to ({LOOK}|nothing))"
+GROUND = "background (white|grey|black) (same|to (white|grey|black))"
+DIFFERENCES = rf"differences: ({ENTRY}, )*{GROUND}\."
+WANT = (
+    f"want (background (white|grey|black)|add: {PLACE} {LOOK}|remove {LOOK}: {PLACE} nothing"
+    f"|(replace|recolour|resize) {LOOK}: {PLACE} {LOOK}|move {LOOK}: {PLACE} to {PLACE})"
+)
+SEE = f"see ({GROUND}|{ENTRY}(, {ENTRY})?(, but {PLACE} {LOOK})?)"
+WORDS = f"(asked|arrived|added|removed|changed|resized|moved to {PLACE})"
 
 # What a lesson asks, what it answers, and how many pictures it shows.
 LAYOUTS = {
-    describe_lesson: (r"Describe the picture\.", r"picture: [a-z ,]+\.", 1),
-    differences_lesson: (r"Compare the pictures\.", r"differences: [a-z ,]+, background [a-z ]+\.", 2),
+    describe_lesson: (r"Describe the picture\.", PICTURE, 1),
+    differences_lesson: (r"Compare the pictures\.", DIFFERENCES, 2),
     look_up_lesson: (
         r"Look for what is needed\. [a-z ,]+",
-        r"picture: [a-z ,]+\.( need [a-z ]+: see [a-z0-9 ,]+\.)+",
+        rf"{PICTURE}( {NEED}\.){{1,3}}( {RELATION} {PLACED} and {PLACED}\.)?",
         1,
     ),
     edit_look_up_lesson: (
         r"Look for what is wanted\. [a-z ,]+",
-        r"differences: [a-z ,]+\.( want [a-z ,]+: there [a-z ,]+\.){1,2}",
+        rf"{DIFFERENCES}( {WANT}\. {SEE}\.){{1,2}}",
+        2,
+    ),
+    unasked_lesson: (
+        r"Look for what nobody asked for\. [a-z ,]+",
+        rf"{DIFFERENCES}( {WANT}\.){{1,2}}( {ENTRY}: {WORDS}\.)*( {GROUND}: (asked|changed)\.)? "
+        rf"(no others|kept ({PLACE}(, {PLACE})*|nothing))\.",
         2,
     ),
     match_lesson: (
-        r"Match\. need (one|two|three|four) [a-z ]+: see [a-z0-9 ,]+:",
+        f"Match\\. {NEED}:",
         r"(right|missing|(count|colour|size) wrong(, (colour|size) wrong)*)\.",
         0,
     ),
     relation_lesson: (
-        rf"Match\. need ({'|'.join(RELATIONS)}): see ({PLACE}) and ({PLACE}):",
+        rf"Match\. {RELATION} {SHAPE} 1 {PLACE} and {SHAPE} 1 {PLACE}:",
         r"(right|wrong)\.",
         0,
     ),
     edit_match_lesson: (
-        r"Match\. want [a-z ,]+: there [a-z ,]+:",
+        rf"Match\. {WANT}\. {SEE}:",
         r"(right|wrong|near|far|moved|gone|other|unchanged|still there"
         r"|(shape|colour|size)( and (colour|size))* wrong)\.",
         0,
@@ -75,10 +100,10 @@ def test_all_kinds_are_taught_and_shares_are_kept() -> None:
     rng = np.random.default_rng(1)
     lessons = [random_lesson(rng, DEMO_WORLD) for _ in range(1500)]
     first_words = Counter(" ".join(lesson.question.split(" ")[:2]) for lesson in lessons)
-    # Binomial, n = 1500: four standard deviations are at most 0.052.
-    assert first_words["Describe the"] / 1500 == pytest.approx(0.10, abs=0.04)
-    assert first_words["Compare the"] / 1500 == pytest.approx(0.20, abs=0.05)
-    assert first_words["Look for"] / 1500 == pytest.approx(0.28 + 0.24, abs=0.052)
+    # Binomial, n = 1500: four standard deviations are at most 0.049.
+    assert first_words["Describe the"] / 1500 == pytest.approx(0.06, abs=0.025)
+    assert first_words["Compare the"] / 1500 == pytest.approx(0.10, abs=0.031)
+    assert first_words["Look for"] / 1500 == pytest.approx(0.28 + 0.22 + 0.16, abs=0.049)
     assert (first_words["Match. need"] + first_words["Match. want"]) / 1500 == pytest.approx(0.18, abs=0.04)
 
 
@@ -88,7 +113,7 @@ def test_no_lesson_ever_scores(world: World) -> None:
     for _ in range(600):
         lesson = random_lesson(rng, world)
         text = f"{lesson.question} {lesson.answer}".lower()
-        assert not re.search(r"score|boxed|faults|significant|minor|unasked|, \d\.", text), text
+        assert not re.search(r"score|boxed|faults|significant|minor|all missing|, \d+( \d+)?\.", text), text
 
 
 @WORLDS
@@ -97,7 +122,7 @@ def test_relation_lessons_are_true(world: World) -> None:
     verdicts = Counter()
     for _ in range(300):
         lesson = relation_lesson(rng, world)
-        relation, first, second = re.findall(r"need (.+): see (.+) and (.+):", lesson.question)[0]
+        relation, first, second = re.findall(r"need (.+): see \w+ 1 (.+) and \w+ 1 (.+):", lesson.question)[0]
         (row_1, column_1), (row_2, column_2) = (divmod(PLACES.index(place), 3) for place in (first, second))
         holds = {
             "left of": column_1 < column_2,
@@ -118,8 +143,9 @@ def test_lists_number_what_they_list(world: World) -> None:
         (scene,) = lesson.scenes
         for need, seen in re.findall(r"need (?:one|two|three|four) ([a-z ]+): see ([^.]+)\.", lesson.answer):
             shape = need.split(" ")[-1]
-            there = [thing.words for thing in scene.things if thing.shape == shape]
-            assert seen == (", ".join(f"{number} {words}" for number, words in enumerate(there, 1)) or "nothing")
+            there = [thing for thing in scene.things if thing.shape == shape]
+            looks = [f"{'small ' if thing.size == 'small' else ''}{thing.colour}" for thing in there]
+            assert seen == (", ".join(f"{shape} {n} {look}" for n, look in enumerate(looks, 1)) or "nothing")
 
 
 @WORLDS
@@ -135,6 +161,38 @@ def test_differences_lessons_tell_what_is_on_the_board(world: World) -> None:
             (there := edited.at(thing.place)) is not None and there.look == thing.look for thing in source.things
         )
         assert same == stayed + (source.background == edited.background)
+
+
+@WORLDS
+def test_unasked_lessons_are_true_to_their_own_words(world: World) -> None:
+    """What is kept and what happened, worked out again from the differences and the places in the want lines."""
+    rng = np.random.default_rng(8)
+    seen = Counter()
+    for _ in range(300):
+        answer = unasked_lesson(rng, world).answer
+        lines = answer.removesuffix(".").split(". ")
+        told = lines[0].removeprefix("differences: ").split(", ")
+        wanted = [line for line in lines if line.startswith("want ")]
+        places = {place for line in wanted for place in re.findall(rf"(?::| to) {PLACE}", line)}
+        things = {re.match(PLACE, one)[0]: one for one in told[:-1]}
+        judged = dict(line.split(": ") for line in lines[1 + len(wanted) : -1])
+        assert list(judged) == [one for one in told if " to " in one]
+        others = [place for place, one in things.items() if place not in places and " nothing to " not in one]
+        kept = [place for place in others if things[place].endswith(" same")]
+        assert lines[-1] == (f"kept {', '.join(kept) or 'nothing'}" if others else "no others")
+        asked_ground = any(line.startswith("want background") for line in wanted)
+        assert judged.get(told[-1]) == ({True: "asked", False: "changed"}[asked_ground] if told[-1] in judged else None)
+        for place in others:
+            words = judged.get(things[place])
+            seen[words] += 1
+            if words is None or things[place].endswith("to nothing"):
+                assert words is None or words == "removed" or words.startswith("moved to ")
+                continue
+            before, after = re.fullmatch(rf"{PLACE} (.+) to (.+)", things[place]).groups()[1:]
+            same_but_size = before.removeprefix("small ") == after.removeprefix("small ")
+            assert words == ("resized" if same_but_size else "changed")
+    assert seen["changed"] > 30 and seen["removed"] > 30
+    assert (seen["resized"] > 20) is (len(world.sizes) > 1)
 
 
 def test_one_seed_draws_one_lesson() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from firm_lightning.scenes.alignment import check_alignment
+from firm_lightning.scenes.atlas import AtlasError
 from firm_lightning.scenes.graph import COLOURS, DEMO_WORLD, FULL_WORLD, Thing, World
 from firm_lightning.scenes.prompts import (
     CATEGORIES,
@@ -14,8 +15,6 @@ from firm_lightning.scenes.prompts import (
     fulfil,
     random_request,
 )
-
-PLURALS = {"circle": "circles", "square": "squares", "cross": "crosses", "computer mouse": "computer mice"}
 
 
 @pytest.mark.parametrize(
@@ -29,11 +28,18 @@ PLURALS = {"circle": "circles", "square": "squares", "cross": "crosses", "comput
         (Subject("square", count=2, colour="red"), "two red squares"),
         (Subject("cross", count=3, size="small"), "three small crosses"),
         (Subject("computer mouse", count=4), "four computer mice"),
-        (Subject("teapot", count=2), "two teapots"),  # no plural given: the rule
+        (Subject("scissors", size="small"), "a small scissors"),
+        (Subject("knife", count=2, colour="blue"), "two blue knives"),
     ],
 )
 def test_subjects_in_words(subject: Subject, words: str) -> None:
-    assert subject.words(PLURALS) == words
+    assert subject.words == words
+
+
+def test_several_of_an_unknown_thing_have_no_words() -> None:
+    with pytest.raises(AtlasError) as caught:
+        _ = Subject("teapots", count=2).words
+    assert str(caught.value) == "no sprite is named 'teapots'; did you mean 'teapot'?"
 
 
 def test_look_words_leave_article_and_count_out() -> None:
@@ -52,7 +58,7 @@ def test_a_subject_fits_what_it_names_and_nothing_else() -> None:
 
 def _wordings(request: Request) -> set[str]:
     rng = np.random.default_rng(0)
-    return {request.words(rng, PLURALS) for _ in range(200)}
+    return {request.words(rng) for _ in range(200)}
 
 
 def test_a_request_comes_in_every_frame() -> None:

@@ -11,10 +11,11 @@ import pytest
 from firm_lightning.scenes import samples as module
 from firm_lightning.scenes.corrupt import MOST_THINGS
 from firm_lightning.scenes.edits import KINDS
-from firm_lightning.scenes.graph import DEMO_WORLD, FULL_WORLD, Scene, Thing, World
+from firm_lightning.scenes.graph import COLOURS, DEMO_WORLD, FULL_WORLD, Scene, Thing, World
 from firm_lightning.scenes.prompts import CATEGORIES
 from firm_lightning.scenes.samples import Sample, sample, sample_group
 from firm_lightning.types import Task
+from tests.scenes.score_from_words import score_from
 
 WORLDS = {"demo": DEMO_WORLD, "full": FULL_WORLD}
 TASKS: tuple[Task, ...] = ("alignment", "execution", "consistency")
@@ -32,21 +33,6 @@ def drawn() -> dict[tuple[str, Task], list[Sample]]:
     return samples
 
 
-def score_from(one: Sample) -> int:
-    """The score, from the words of the reasoning alone."""
-    if one.task == "execution":
-        levels = [int(level) for level in re.findall(r", (\d)\.", one.reasoning)]
-        return min(levels) if min(levels) >= 4 else min(3, -(-sum(levels) // len(levels)))
-    if one.reasoning.endswith(("all missing.", "nothing left.")):
-        return 1
-    if one.task == "alignment":
-        return max(2, 5 - int(re.findall(r"faults (\d+)\.", one.reasoning)[-1]))
-    if one.reasoning.endswith("unasked nothing."):
-        return 5
-    significant, minor = (int(number) for number in re.findall(r", (\d+) (\d+)\.", one.reasoning)[-1])
-    return 2 if significant > 3 or minor > 4 else 3 if significant > 1 or minor > 2 else 4
-
-
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", WORLDS)
 def test_scores_are_balanced(drawn: dict, name: str, task: Task) -> None:
@@ -58,7 +44,19 @@ def test_scores_are_balanced(drawn: dict, name: str, task: Task) -> None:
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", WORLDS)
 def test_the_score_follows_from_the_words(drawn: dict, name: str, task: Task) -> None:
-    assert [score_from(one) for one in drawn[name, task]] == [one.score_1to5 for one in drawn[name, task]]
+    read = [score_from(task, one.reasoning) for one in drawn[name, task]]
+    assert read == [one.score_1to5 for one in drawn[name, task]]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_sprites_in_their_own_colours_are_told_apart_in_words(task: Task) -> None:
+    world = replace(FULL_WORLD, shapes=("apple", "computer mouse", "hot dog"), colours=(None,))
+    rng = np.random.default_rng(7)
+    samples = [sample(rng, world, task) for _ in range(100)]
+    assert [score_from(task, one.reasoning) for one in samples] == [one.score_1to5 for one in samples]
+    words = " ".join(one.reasoning for one in samples)
+    assert not re.search(f"None|  |{'|'.join(COLOURS)}", words)
+    assert {"apple", "computer mouse", "hot dog"} <= set(re.findall("|".join(world.shapes), words))
 
 
 @pytest.mark.parametrize("name", WORLDS)
@@ -118,7 +116,7 @@ def test_a_group_shares_its_words_and_differs_in_picture_and_score(world: World,
         assert len({(one.task, one.prompt, one.category) for one in group}) == 1
         assert len({look(one.scenes[-1]) for one in group}) == size
         assert len({one.scenes[:-1] for one in group}) == 1  # one source, where there is one
-        assert [score_from(one) for one in group] == [one.score_1to5 for one in group]
+        assert [score_from(task, one.reasoning) for one in group] == [one.score_1to5 for one in group]
         assert len({one.score_1to5 for one in group}) >= 2
     distinct = [len({one.score_1to5 for one in group}) for group in groups]
     assert np.mean(distinct) > 3.4  # of 4 or 5 that there can be

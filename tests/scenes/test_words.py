@@ -6,7 +6,9 @@ from firm_lightning.scenes.atlas import Atlas
 from firm_lightning.scenes.words import plural, with_article
 
 
-@pytest.mark.parametrize(("noun", "expected"), [("cross", "crosses"), ("circle", "circles"), ("knife", "knives"), ("sheep", "sheep")])
+@pytest.mark.parametrize(
+    ("noun", "expected"), [("cross", "crosses"), ("circle", "circles"), ("knife", "knives"), ("sheep", "sheep")]
+)
 def test_plurals_of_shapes_and_sprites(noun: str, expected: str) -> None:
     assert plural(noun) == expected
 
