@@ -1,21 +1,68 @@
-"""Batches of records of like length, the same on every machine for one seed and epoch."""
+"""The order of training data: the same on every machine for one seed and epoch, and resumed where it stopped."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
+import lightning.pytorch as pl
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DistributedSampler
+
+
+@dataclass(frozen=True, slots=True)
+class EpochPlace:
+    """How many batches of which epoch a process has learnt from."""
+
+    epoch: int
+    batches: int
+
+
+def place_of(trainer: pl.Trainer) -> dict[str, int]:
+    """The present place, for a data module's ``state_dict``."""
+    return {"epoch": trainer.current_epoch, "batches": trainer.fit_loop.batch_idx + 1}
+
 
 POOL_BATCHES = 50
 """Records are shuffled, cut into pools of this many batches, and sorted by length inside a pool."""
 
 
-class LengthGroupedSampler(DistributedSampler[int]):
-    """Shuffled indices, ordered so that consecutive batches hold records of like length: less padding, same records.
+class ResumableOrder(DistributedSampler[int]):
+    """Indices in order; a resumed epoch goes on behind the batches that are done.
 
-    Lightning leaves a ``DistributedSampler`` as it is and tells it the epoch.
+    Lightning leaves a ``DistributedSampler`` as it is and tells it the epoch. The length stays that of the whole epoch,
+    by which schedules count.
+
+    Args:
+        size: Number of indices (of this process).
+        batch_size: Indices per batch.
+        seed: Seed for orders that draw.
+        num_replicas: Number of processes.
+        rank: This process.
+    """
+
+    def __init__(self, size: int, *, batch_size: int, seed: int = 0, num_replicas: int = 1, rank: int = 0) -> None:
+        super().__init__(range(size), num_replicas=num_replicas, rank=rank, seed=seed)  # type: ignore[arg-type]
+        self.batch_size = batch_size
+        self._done = EpochPlace(epoch=-1, batches=0)
+
+    def resume(self, place: EpochPlace) -> None:
+        """Leave out the batches of one epoch that are done."""
+        self._done = place
+
+    def order(self) -> list[int]:
+        """All indices of this process for the present epoch."""
+        return list(range(self.num_samples))
+
+    def __iter__(self) -> Iterator[int]:
+        # A generator: Lightning names the epoch after it has asked for the iterator and before it takes the first item.
+        done = self._done.batches * self.batch_size if self._done.epoch == self.epoch else 0
+        yield from self.order()[done:]
+
+
+class LengthGroupedSampler(ResumableOrder):
+    """Shuffled indices, ordered so that consecutive batches hold records of like length: less padding, same records.
 
     Args:
         lengths: Length of each record, any unit, shape (records,).
@@ -28,11 +75,11 @@ class LengthGroupedSampler(DistributedSampler[int]):
     def __init__(
         self, lengths: NDArray[np.int64], *, batch_size: int, seed: int = 0, num_replicas: int = 1, rank: int = 0
     ) -> None:
-        super().__init__(range(len(lengths)), num_replicas=num_replicas, rank=rank, seed=seed)  # type: ignore[arg-type]
+        super().__init__(len(lengths), batch_size=batch_size, seed=seed, num_replicas=num_replicas, rank=rank)
         self.lengths = lengths
-        self.batch_size = batch_size
 
-    def __iter__(self) -> Iterator[int]:
+    def order(self) -> list[int]:
+        """Records grouped by length, batches in random order."""
         rng = np.random.default_rng((self.seed, self.epoch))
         order = rng.permutation(len(self.lengths))
         # Wrapping round to the front gives every process the same number of records, as DistributedSampler does.
@@ -44,4 +91,4 @@ class LengthGroupedSampler(DistributedSampler[int]):
         full = len(ordered) // together
         batches = ordered[: full * together].reshape(full, together)
         indices = np.concatenate([batches[rng.permutation(full)].ravel(), ordered[full * together :]])
-        return iter(indices[self.rank :: self.num_replicas].tolist())
+        return indices[self.rank :: self.num_replicas].tolist()

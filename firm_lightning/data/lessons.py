@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
+from firm_lightning.data.batching import EpochPlace, ResumableOrder, place_of
 from firm_lightning.scenes.draw import draw
 from firm_lightning.scenes.graph import DEMO_WORLD, FULL_WORLD
 from firm_lightning.scenes.lessons import random_lesson
@@ -97,18 +98,30 @@ class Lessons(pl.LightningDataModule):
         self.val_batches = val_batches
         self.demo_share = demo_share
         self.seed = seed
+        self._resumed: EpochPlace | None = None
+
+    def state_dict(self) -> dict[str, int]:
+        """The place in the epoch."""
+        assert self.trainer is not None
+        return place_of(self.trainer)
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on behind the batches that are done."""
+        self._resumed = EpochPlace(**state_dict)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Every device draws lessons of its own."""
         assert self.trainer is not None
-        seed = self.seed * 10_000 + 1 + self.trainer.global_rank
-        return self._loader(self.batches, seed)
+        order = ResumableOrder(self.batches, batch_size=1)
+        if self._resumed is not None:
+            order.resume(self._resumed)
+        return self._loader(self.batches, self.seed * 10_000 + 1 + self.trainer.global_rank, order)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """The same lessons every time, which training never sees."""
-        return self._loader(self.val_batches, self.seed * 10_000)
+        return self._loader(self.val_batches, self.seed * 10_000, ResumableOrder(self.val_batches, batch_size=1))
 
-    def _loader(self, batches: int, seed: int) -> DataLoader[Any]:
+    def _loader(self, batches: int, seed: int, order: ResumableOrder) -> DataLoader[Any]:
         assert self.trainer is not None
         dataset = LessonBatches(
             batches=batches,
@@ -117,4 +130,4 @@ class Lessons(pl.LightningDataModule):
             seed=seed,
             collate=self.trainer.lightning_module.collate,  # type: ignore[operator]
         )
-        return DataLoader(dataset, batch_size=None, shuffle=False)
+        return DataLoader(dataset, batch_size=None, sampler=order)

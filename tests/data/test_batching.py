@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from firm_lightning.data.batching import LengthGroupedSampler
+from firm_lightning.data.batching import EpochPlace, LengthGroupedSampler
 
 
 def sampler(count: int = 1000, **settings: int) -> LengthGroupedSampler:
@@ -43,3 +43,13 @@ def test_processes_get_equally_many_when_records_do_not_divide() -> None:
     orders = [list(sampler(count=21, batch_size=4, num_replicas=2, rank=rank)) for rank in (0, 1)]
     assert [len(order) for order in orders] == [11, 11]
     assert set(orders[0] + orders[1]) == set(range(21))
+
+
+def test_a_resumed_epoch_leaves_out_what_is_done_and_keeps_its_length() -> None:
+    whole = list(sampler())
+    resumed = sampler()
+    resumed.resume(EpochPlace(epoch=0, batches=3))
+    assert list(resumed) == whole[24:]
+    assert len(resumed) == 1000
+    resumed.set_epoch(1)
+    assert len(list(resumed)) == 1000
