@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,6 +23,12 @@ class EpochPlace:
 def place_of(trainer: pl.Trainer) -> dict[str, int]:
     """The present place, for a data module's ``state_dict``."""
     return {"epoch": trainer.current_epoch, "batches": trainer.fit_loop.batch_idx + 1}
+
+
+def resumed_place(state: dict[str, int]) -> EpochPlace:
+    """The place that a checkpoint holds. Lightning's warning that the epoch would start anew is then not true."""
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
+    return EpochPlace(**state)
 
 
 POOL_BATCHES = 50

@@ -9,7 +9,7 @@ import lightning.pytorch as pl
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from firm_lightning.data.batching import EpochPlace, ResumableOrder, place_of
+from firm_lightning.data.batching import EpochPlace, ResumableOrder, place_of, resumed_place
 from firm_lightning.scenes.draw import draw
 from firm_lightning.scenes.graph import DEMO_WORLD, FULL_WORLD
 from firm_lightning.scenes.lessons import random_lesson
@@ -107,7 +107,7 @@ class Lessons(pl.LightningDataModule):
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Go on behind the batches that are done."""
-        self._resumed = EpochPlace(**state_dict)
+        self._resumed = resumed_place(state_dict)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Every device draws lessons of its own."""

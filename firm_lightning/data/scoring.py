@@ -8,7 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from firm_lightning.data.batching import EpochPlace, LengthGroupedSampler, place_of
+from firm_lightning.data.batching import EpochPlace, LengthGroupedSampler, place_of, resumed_place
 from firm_lightning.data.images import open_images
 from firm_lightning.data.reader import Reader
 from firm_lightning.data.records import BadRecord
@@ -155,7 +155,7 @@ class ScoringData(pl.LightningDataModule):
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Go on behind the batches that are done."""
-        self._resumed = EpochPlace(**state_dict)
+        self._resumed = resumed_place(state_dict)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Every record once an epoch, in an order that depends on seed and epoch alone."""

@@ -117,10 +117,6 @@ class CriticSFT(pl.LightningModule):
         )
         return CriticBatch(exchanges, learn)
 
-    def transfer_batch_to_device(self, batch: CriticBatch, device: torch.device, dataloader_idx: int) -> CriticBatch:
-        """Only the tensors move."""
-        return batch.to(device)
-
     def training_step(self, batch: CriticBatch, batch_idx: int) -> Tensor:
         """Cross entropy of the answers."""
         if batch.learn is None or len(batch.learn) != len(batch.exchanges):
