@@ -24,7 +24,7 @@ class WriteJudgements(pl.Callback):
         folder: Folder below the run folder; by default ``test`` or ``predict``.
         name: What the critic is called in the table; by default the name of the run folder.
         images_root: Folder that the records' picture paths start from, for the pictures of the worst cases.
-        published: Figures of others on the same benchmark, shown beside ours.
+        published: Figures of others on the same benchmark, shown beside ours in the table, report.json and report.html.
     """
 
     def __init__(
@@ -104,7 +104,11 @@ class WriteJudgements(pl.Callback):
             self._say(f"{folder / 'predictions.jsonl'} (the records have no scores to compare with)")
             return
         summary = agreement_report(
-            predictions=folder / "predictions.jsonl", human=human, output=folder, images_root=self.images_root
+            predictions=folder / "predictions.jsonl",
+            human=human,
+            output=folder,
+            images_root=self.images_root,
+            published=self.published,
         )
         console = Console()
         console.print(summary.table(name=name, published=self.published))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from firm_lightning.data.records import BadRecord, OnBadRecord
@@ -10,6 +11,7 @@ from firm_lightning.report.joining import ScoredItem, join, read_human, read_pre
 from firm_lightning.report.measuring import Bootstrap, Scale, measure_all, measure_tasks
 from firm_lightning.report.page import PageSettings, render_page
 from firm_lightning.report.summary import ReportSummary
+from firm_lightning.report.table import PublishedRow
 
 
 def agreement_report(
@@ -23,6 +25,7 @@ def agreement_report(
     seed: int = 0,
     worst: int = 12,
     on_bad_record: OnBadRecord = "stop",
+    published: Sequence[PublishedRow] = (),
 ) -> ReportSummary:
     """Compare a critic's predictions with human scores and write what was found.
 
@@ -41,6 +44,8 @@ def agreement_report(
         seed: of the bootstrap.
         worst: number of worst cases shown for each task.
         on_bad_record: ``stop`` at the first bad record, or ``skip`` bad records, count and list them.
+        published: figures of other critics on the same benchmark, as others published them; they stand beside the
+            measured ones in both files and enter no figure.
 
     Returns:
         The figures; ``summary.table()`` shows them in a terminal.
@@ -67,6 +72,7 @@ def agreement_report(
         joined=joined,
         skipped_predictions=tuple(said_issues.skipped),
         skipped_human=tuple(meant_issues.skipped),
+        published=tuple(published),
     )
     page = render_page(summary, PageSettings(images_root=images_root, worst=worst, bootstrap=bootstrap))
     figures = json.dumps(summary.as_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -20,7 +20,7 @@ from firm_lightning.report.pictures import thumbnails
 from firm_lightning.report.records import HumanRecord, Prediction
 from firm_lightning.report.score_pictures import charts_of, confusion_of
 from firm_lightning.report.summary import ReportSummary
-from firm_lightning.report.table import ceiling_values
+from firm_lightning.report.table import PublishedRow, ceiling_values
 from firm_lightning.report.worst import WorstCase, worst_cases
 
 HERE = Path(__file__).parent
@@ -69,6 +69,7 @@ def render_page(summary: ReportSummary, settings: PageSettings) -> str:
         summary_rows=[_row(name, part, columns) for name, part in zip(names, wholes, strict=False)],
         summary_columns=columns,
         tasks=[_task_view(task, summary, settings) for task in summary.tasks],
+        published_elsewhere=_published_elsewhere(summary),
         pictures_note=_pictures_note(joined.items, settings.images_root),
         columns=COLUMNS,
         intervals_note=_intervals_note(settings.bootstrap),
@@ -81,6 +82,7 @@ def _task_view(task: TaskAgreement, summary: ReportSummary, settings: PageSettin
     return {
         "name": task.task,
         "tiles": _tiles(task),
+        "published": _published([row for row in summary.published if row.task == task.task], task.overall),
         "confusion": confusion_of(items, summary.scale),
         "charts": charts_of(task, items, summary.scale),
         "breakdowns": _breakdowns(task),
@@ -129,6 +131,26 @@ def _breakdowns(task: TaskAgreement) -> list[dict[str, Any]]:
         if parts:
             views.append({"title": title, "rows": rows, "columns": columns})
     return views
+
+
+def _published(rows: Sequence[PublishedRow], measured: SliceAgreement | None) -> dict[str, Any] | None:
+    """Figures of others below the measured critic's, in the columns that they fill; None where there are none."""
+    columns = [column for column in COLUMNS if any(column.key in row.values for row in rows)]
+    if not columns:
+        return None
+    views = [] if measured is None else [_row("this critic", measured, columns)]
+    for row in rows:
+        texts = [column.form(row.values.get(column.key, math.nan)) for column in columns]
+        views.append({"name": f"{row.name} *", "cells": [{"text": text, "interval": ""} for text in texts]})
+    return {"rows": views, "columns": columns}
+
+
+def _published_elsewhere(summary: ReportSummary) -> list[dict[str, Any]]:
+    """The published figures of tasks that were not measured here."""
+    measured = {task.task for task in summary.tasks}
+    tasks = dict.fromkeys(row.task for row in summary.published if row.task not in measured)
+    views = [(task, _published([row for row in summary.published if row.task == task], None)) for task in tasks]
+    return [{"task": task, "published": view} for task, view in views if view is not None]
 
 
 def _case_view(case: WorstCase, scale: Scale, images_root: Path | None) -> dict[str, Any]:

@@ -26,6 +26,7 @@ class ReportSummary:
     """The figures of a report and what they stand on.
 
     ``all_tasks`` is None where there is one task only. ``skipped_*`` are the bad records left out with ``skip``.
+    ``published`` are figures of others, which the files show beside the measured ones.
     """
 
     predictions: Path
@@ -38,6 +39,7 @@ class ReportSummary:
     joined: Joined
     skipped_predictions: tuple[BadRecord, ...] = ()
     skipped_human: tuple[BadRecord, ...] = ()
+    published: tuple[PublishedRow, ...] = ()
 
     def table(self, *, name: str = "critic", published: Sequence[PublishedRow] = ()) -> Table:
         """The agreement table for the terminal; ``name`` is what the critic is called in it."""
@@ -99,6 +101,9 @@ class ReportSummary:
             "counts": self.counts(),
             "tasks": {task.task: _task_values(task) for task in self.tasks},
             "all_tasks": None if self.all_tasks is None else _values(self.all_tasks),
+            "published": [
+                {"name": row.name, "task": row.task, "values": dict(row.values)} for row in self.published
+            ],
             "missing": _names(joined.missing),
             "unknown": _names(joined.unknown),
             "repeated_predictions": _names(joined.repeated_predictions),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,11 +36,26 @@ class AgreementRow:
 
 @dataclass(frozen=True, slots=True)
 class PublishedRow:
-    """Somebody else's figures for the same benchmark: ``values`` under the names of ``Agreement``, such as ``mae``."""
+    """Somebody else's figures for the same benchmark: ``values`` under the names of ``Agreement``, such as ``mae``.
+
+    Raises:
+        ValueError: for a figure that no table can show, or one that is not a finite number.
+    """
 
     name: str
     task: str
     values: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        known = [column.key for column in COLUMNS]
+        where = f"Published figures of '{self.name}' on {self.task}"
+        for key, value in self.values.items():
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                hint = f"Did you mean '{near[0]}'? " if near else ""
+                raise ValueError(f"{where}: unknown figure '{key}'. {hint}Known figures: {', '.join(known)}.")
+            if not math.isfinite(value):
+                raise ValueError(f"{where}: '{key}' is {value}; leave out what was not published.")
 
 
 def agreement_table(

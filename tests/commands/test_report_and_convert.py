@@ -23,7 +23,10 @@ def test_commands_have_the_settings_of_what_they_call() -> None:
     def settings(function: Any) -> dict[str, Any]:
         return {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
 
-    assert settings(report) == settings(agreement_report)
+    called = settings(agreement_report)
+    # Rows of published figures come from a benchmark's config, through the callback; two files and a folder have none.
+    assert called.pop("published") == ()
+    assert settings(report) == called
     assert settings(convert) == settings(write_converted)
 
 

@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -15,42 +14,10 @@ from PIL import Image
 from firm_lightning.data.records import BadRecord
 from firm_lightning.report.command import agreement_report
 from tests.report.conftest import Write, meant, said
+from tests.report.html_page import Page
 
 torch.set_num_threads(1)
 TIFA = Path(__file__).parents[2].parent / "shared" / "data" / "human"
-VOID = {"meta", "img", "br"}
-
-
-class Page(HTMLParser):
-    """Checks that every tag is closed in order, and collects text, links and pictures."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.texts: list[str] = []
-        self.sources: list[str] = []
-        self.tags: set[str] = set()
-        self.feed(html)
-        assert self.open == []
-        self.text = " ".join(" ".join(self.texts).split())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.sources += [value or "" for name, value in attrs if name in ("src", "href", "action", "data", "srcset")]
-        assert not any(name.startswith("on") for name, _ in attrs)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
-            self.texts.append(data)
 
 
 def edit_files(write: Write) -> dict[str, Path]:
