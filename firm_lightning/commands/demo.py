@@ -1,18 +1,22 @@
-"""``demo``: a list of commands one after the other, and one summary of what they measured."""
+"""``demo``: commands in parallel lanes, and one summary of what they measured."""
 
 from __future__ import annotations
 
 import json
 import shlex
+import subprocess
+import sys
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rich import box
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from firm_lightning.commands.table import run_command
-
+TRAIN = Path(__file__).parents[2] / "train.py"
 SHOWN = {
     "mae": "MAE",
     "best_constant_mae": "best const.",
@@ -24,32 +28,61 @@ SHOWN = {
 """Figures that go into ``summary.json`` and into the printed table, with their headings."""
 
 
-def demo(*, commands: list[str], reports: dict[str, str], output: Path) -> None:
-    """Run commands one after the other and gather their agreement figures in one summary.
+def demo(*, stages: list[list[list[str]]], reports: dict[str, str], output: Path) -> None:
+    """Run commands and gather their agreement figures in one summary.
+
+    The lanes of a stage run side by side, the commands of a lane one after the other. What a command prints goes to a
+    file in output/logs. The first command that fails ends the demo.
 
     Args:
-        commands: Command lines, each as it would stand after "python train.py".
+        stages: For each stage its lanes, for each lane its command lines, as they would stand after "python train.py".
         reports: Name in the summary -> report.json that one of the commands writes, "#" and the task in it.
-        output: Folder of summary.json.
+        output: Folder of summary.json and logs.
     """
     console = Console()
     began = time.monotonic()
     seconds: dict[str, float] = {}
-    for number, command in enumerate(commands, 1):
-        console.rule(f"[bold]{number}/{len(commands)}[/bold] python train.py {command}", align="left")
-        started = time.monotonic()
-        run_command(shlex.split(command))
-        seconds[command] = round(time.monotonic() - started, 1)
+    (output / "logs").mkdir(parents=True, exist_ok=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console) as progress, ThreadPoolExecutor() as pool:
+        bar = progress.add_task("demo", total=sum(len(lane) for stage in stages for lane in stage))
+        for stage in stages:
+            running = [pool.submit(_run_lane, lane, output / "logs", progress, bar) for lane in stage]
+            for lane_seconds in running:
+                seconds |= lane_seconds.result()
     figures: dict[str, float | None] = {}
     for name, report in reports.items():
         path, _, task = report.partition("#")
         figures |= {f"{name}.{key}": value for key, value in task_figures(Path(path), task).items()}
     summary = {"seconds_total": round(time.monotonic() - began, 1), "seconds": seconds, **figures}
-    output.mkdir(parents=True, exist_ok=True)
     file = output / "summary.json"
     file.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     console.print(summary_table(figures))
     console.print(f"{summary['seconds_total']:.0f} s in all. {file}", markup=False)
+
+
+def _run_lane(commands: Sequence[str], logs: Path, progress: Progress, bar: TaskID) -> dict[str, float]:
+    """Run commands one after the other: two small models on a thread each beat one on two."""
+    seconds = {}
+    for command in commands:
+        words = shlex.split(command)
+        log = logs / f"{words[0]}_{Path(words[2]).stem}.log"
+        progress.console.print(f"python train.py {command}", markup=False, style="dim", soft_wrap=True)
+        started = time.monotonic()
+        with log.open("w", encoding="utf-8") as file:
+            done = subprocess.run(
+                [sys.executable, str(TRAIN), *words],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+        if done.returncode:
+            tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
+            raise ValueError(f"'{command}' ended with exit code {done.returncode}; {log} ends with:\n{tail}")
+        seconds[command] = round(time.monotonic() - started, 1)
+        progress.advance(bar)
+    return seconds
 
 
 def task_figures(report: Path, task: str) -> dict[str, float | None]:

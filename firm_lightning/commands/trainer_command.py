@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import jsonargparse
-from jsonargparse.typing import restricted_string_type
+import torch
+from jsonargparse.typing import PositiveInt, restricted_string_type
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -82,6 +83,7 @@ class TrainerCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The sections that Lightning does not have."""
         parser.add_argument("--run_name", type=RunName, help="Names the folder checkpoints/<run_name>.")
+        parser.add_argument("--threads", type=PositiveInt | None, help="CPU threads of each process; null: all cores.")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
@@ -100,6 +102,9 @@ class TrainerCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Build model, data and trainer; a value that a constructor refuses is a mistake in the config."""
+        threads = self.config[self.config.subcommand].threads
+        if threads is not None:
+            torch.set_num_threads(threads)
         try:
             super().instantiate_classes()
         except (ValueError, FileNotFoundError, MisconfigurationException) as error:

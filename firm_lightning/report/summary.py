@@ -101,9 +101,7 @@ class ReportSummary:
             "counts": self.counts(),
             "tasks": {task.task: _task_values(task) for task in self.tasks},
             "all_tasks": None if self.all_tasks is None else _values(self.all_tasks),
-            "published": [
-                {"name": row.name, "task": row.task, "values": dict(row.values)} for row in self.published
-            ],
+            "published": [{"name": row.name, "task": row.task, "values": dict(row.values)} for row in self.published],
             "missing": _names(joined.missing),
             "unknown": _names(joined.unknown),
             "repeated_predictions": _names(joined.repeated_predictions),

@@ -68,14 +68,14 @@ def test_test_writes_predictions_people_and_report(tmp_path: Path, capsys: pytes
     run_test(tmp_path, batches, name="mine", published=[PublishedRow("theirs", "alignment", {"mae": 0.51})])
     assert [line["id"] for line in lines(tmp_path / "test" / "predictions.jsonl")] == ["r1", "r2", "r3"]
     assert [line["score"] for line in lines(tmp_path / "test" / "human.jsonl")] == [5, 3, 2]
-    overall = json.loads((tmp_path / "test" / "report.json").read_text(encoding="utf-8"))["tasks"]["alignment"][
-        "overall"
-    ]
+    report = json.loads((tmp_path / "test" / "report.json").read_text(encoding="utf-8"))
+    assert report["published"] == [{"name": "theirs", "task": "alignment", "values": {"mae": 0.51}}]
+    overall = report["tasks"]["alignment"]["overall"]
     assert overall["mae"] == 1.0  # (0 + 2) / 2: the unreadable answer is in no mean
     assert overall["unreadable_rate"] == pytest.approx(1 / 3)
     shown = capsys.readouterr().out
     assert "mine" in shown and "theirs *" in shown and "0.51" in shown
-    assert (tmp_path / "test" / "report.html").is_file()
+    assert "theirs *" in (tmp_path / "test" / "report.html").read_text(encoding="utf-8")
     assert not list((tmp_path / "test").glob("*.part"))
 
 

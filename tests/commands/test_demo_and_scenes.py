@@ -33,7 +33,9 @@ def test_figures_of_one_task(tmp_path: Path) -> None:
 def test_the_demo_runs_its_commands_and_sums_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_report(tmp_path / "report.json")
     command = f"scenes --output {tmp_path / 'set'} --counts '{{train: {{alignment: 2}}}}' --world '{{max_things: 2}}'"
-    demo(commands=[command], reports={"critic.gen.alignment": f"{tmp_path / 'report.json'}#alignment"}, output=tmp_path)
+    demo(
+        stages=[[[command]]], reports={"critic.gen.alignment": f"{tmp_path / 'report.json'}#alignment"}, output=tmp_path
+    )
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert summary["critic.gen.alignment.mae"] == 0.1
     assert summary["critic.gen.alignment.pairwise"] is None

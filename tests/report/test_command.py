@@ -13,6 +13,7 @@ from PIL import Image
 
 from firm_lightning.data.records import BadRecord
 from firm_lightning.report.command import agreement_report
+from firm_lightning.report.table import PublishedRow
 from tests.report.conftest import Write, meant, said
 from tests.report.html_page import Page
 
@@ -81,6 +82,23 @@ def test_figures_of_every_task_and_of_all_together(write: Write, tmp_path: Path)
     assert found["all_tasks"]["spearman"] is None
     assert found["counts"]["unreadable"] == 1
     assert summary.notices() == ["Unreadable answers: 1. They are in no other figure."]
+
+
+def test_published_figures_stand_in_both_files(write: Write, tmp_path: Path):
+    rows = [PublishedRow("theirs", "execution", {"mae": 0.5}), PublishedRow("theirs", "consistency", {"mae": 1.25})]
+    summary = agreement_report(**edit_files(write), output=tmp_path, resamples=0, published=rows)
+    found = json.loads(summary.json_file.read_text())
+    assert found["published"] == [
+        {"name": "theirs", "task": "execution", "values": {"mae": 0.5}},
+        {"name": "theirs", "task": "consistency", "values": {"mae": 1.25}},
+    ]
+    assert found["tasks"]["execution"]["overall"]["mae"] == 0.75
+    text = Page(summary.html_file.read_text()).text
+    marked = "* Published by others, not measured here."
+    assert re.findall(r"Published figures MAE (this critic \S+ theirs \* \S+) " + re.escape(marked), text) == [
+        "this critic 0.75 theirs * 0.50",
+        "this critic 2.00 theirs * 1.25",
+    ]
 
 
 def test_what_does_not_match_is_counted_listed_and_shown(write: Write, tmp_path: Path):

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import math
+import re
+
+import pytest
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -50,3 +54,21 @@ def test_published_tasks_get_a_section_of_their_own():
     lines = shown(agreement_table([measured("[red]")], published=[PublishedRow("theirs", "edit", {"mae": 0.62})]))
     assert ["edit"] in lines
     assert any(line[0] == "[red]" for line in lines)
+
+
+KNOWN = "Known figures: n, mae, exact, within_one, spearman, kendall, pearson, qwk, pairwise, bias, unreadable_rate."
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"mae": 0.5, "perason": 0.5}, f"unknown figure 'perason'. Did you mean 'pearson'? {KNOWN}"),
+        ({"beauty": 0.5}, f"unknown figure 'beauty'. {KNOWN}"),
+        ({"mae": math.nan}, "'mae' is nan; leave out what was not published."),
+        ({"bias": -math.inf}, "'bias' is -inf; leave out what was not published."),
+    ],
+)
+def test_a_published_figure_that_cannot_be_shown_is_refused(values: dict[str, float], problem: str):
+    message = f"Published figures of 'theirs' on execution: {problem}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        PublishedRow("theirs", "execution", values)
