@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from firm_lightning import cli
+from firm_lightning.commands import table
 from firm_lightning.commands.function_command import run_function
 from firm_lightning.data.records import parse_judgement
 from tests.commands.stopped import error_of
@@ -47,10 +48,11 @@ def example_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """Puts two commands into the table."""
     CALLS.clear()
     added = (
-        cli.Command("example", "tests.commands.test_function_command:example", "An example."),
-        cli.Command("bad", "tests.commands.test_function_command:bad_data", "Fails."),
+        table.Command("example", "tests.commands.test_function_command:example", "An example."),
+        table.Command("bad", "tests.commands.test_function_command:bad_data", "Fails."),
     )
-    monkeypatch.setattr(cli, "COMMANDS", cli.COMMANDS + added)
+    for module in (cli, table):
+        monkeypatch.setattr(module, "COMMANDS", table.COMMANDS + added)
 
 
 def test_function_command_merges_files_and_flags(folder: Path, example_command: None) -> None:
