@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from firm_lightning.data.batching import EpochPlace, ResumableOrder, place_of, resumed_place
 from firm_lightning.scenes.draw import draw
 from firm_lightning.scenes.graph import DEMO_WORLD, FULL_WORLD
-from firm_lightning.scenes.lessons import random_lesson
+from firm_lightning.scenes.lessons import LESSON_NAMES, random_lesson
 from firm_lightning.types import Exchange
 
 POOL_BATCHES = 16
@@ -27,6 +27,7 @@ class LessonBatches(Dataset[Any]):
         batch_size: Lessons per batch.
         demo_share: Share of lessons from the smaller world of the demo.
         seed: Seed of everything drawn.
+        only: Kinds of lessons to draw from; all if empty.
         collate: Turns a list of exchanges into a batch.
     """
 
@@ -37,12 +38,14 @@ class LessonBatches(Dataset[Any]):
         batch_size: int,
         demo_share: float,
         seed: int,
+        only: Sequence[str] = (),
         collate: Callable[[Sequence[Exchange]], Any],
     ) -> None:
         self.batches = batches
         self.batch_size = batch_size
         self.demo_share = demo_share
         self.seed = seed
+        self.only = only
         self.collate = collate
         self._pool: tuple[int, list[list[Exchange]]] = (-1, [])
 
@@ -67,7 +70,7 @@ class LessonBatches(Dataset[Any]):
 
     def _exchanges(self, rng: np.random.Generator, number: int) -> Iterator[Exchange]:
         for place in range(POOL_BATCHES * self.batch_size):
-            lesson = random_lesson(rng, DEMO_WORLD if rng.random() < self.demo_share else FULL_WORLD)
+            lesson = random_lesson(rng, DEMO_WORLD if rng.random() < self.demo_share else FULL_WORLD, only=self.only)
             images = tuple(draw(scene) for scene in lesson.scenes)
             yield Exchange(f"lesson-{self.seed}-{number}-{place}", images, lesson.question, lesson.answer)
 
@@ -81,6 +84,7 @@ class Lessons(pl.LightningDataModule):
         val_batches: Batches in the validation set, which is always the same.
         demo_share: Share of lessons from the smaller world of the demo, 0 to 1.
         seed: Seed of everything drawn.
+        only: Kinds of lessons to draw from, by the names in ``scenes/lessons.py`` (``edit_look_up``, ...); null: all.
     """
 
     def __init__(
@@ -91,6 +95,7 @@ class Lessons(pl.LightningDataModule):
         val_batches: int = 16,
         demo_share: float = 0.5,
         seed: int = 0,
+        only: list[str] | None = None,
     ) -> None:
         super().__init__()
         self.batches = batches
@@ -98,6 +103,10 @@ class Lessons(pl.LightningDataModule):
         self.val_batches = val_batches
         self.demo_share = demo_share
         self.seed = seed
+        unknown = set(only or ()) - set(LESSON_NAMES)
+        if unknown:
+            raise ValueError(f"only: {', '.join(sorted(unknown))} not among the lessons {', '.join(LESSON_NAMES)}")
+        self.only = tuple(only or ())
         self._resumed: EpochPlace | None = None
 
     def state_dict(self) -> dict[str, int]:
@@ -128,6 +137,7 @@ class Lessons(pl.LightningDataModule):
             batch_size=self.batch_size,
             demo_share=self.demo_share,
             seed=seed,
+            only=self.only,
             collate=self.trainer.lightning_module.collate,  # type: ignore[operator]
         )
         return DataLoader(dataset, batch_size=None, sampler=order)

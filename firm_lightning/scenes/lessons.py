@@ -6,7 +6,7 @@ pre-training stands to a full-size vision-language model before FIRM.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,9 +29,12 @@ class Lesson:
     answer: str
 
 
-def random_lesson(rng: np.random.Generator, world: World) -> Lesson:
-    """Draw a lesson; those that look up and compare are the most frequent."""
-    kinds = tuple(LESSONS)
+def random_lesson(rng: np.random.Generator, world: World, *, only: Sequence[str] = ()) -> Lesson:
+    """Draw a lesson; those that look up and compare are the most frequent.
+
+    ``only`` names the kinds to draw from (``look_up`` for ``look_up_lesson``), all of them if it is empty.
+    """
+    kinds = tuple(kind for kind in LESSONS if not only or kind.__name__.removesuffix("_lesson") in only)
     shares = np.array([LESSONS[kind] for kind in kinds])
     return kinds[int(rng.choice(len(kinds), p=shares / shares.sum()))](rng, world)
 
@@ -132,3 +135,4 @@ LESSONS: dict[Callable[[np.random.Generator, World], Lesson], float] = {
     edit_match_lesson: 0.06,
 }
 """Lesson -> share of draws."""
+LESSON_NAMES = tuple(kind.__name__.removesuffix("_lesson") for kind in LESSONS)
