@@ -52,7 +52,7 @@ def test_the_base_recipe_shortened_learns_words_and_form(empty_folder: Path) -> 
 
 @pytest.mark.slow
 def test_a_critic_learns_from_the_base_and_its_answers_can_be_read(empty_folder: Path) -> None:
-    """250 steps on 4,000 pictures, about two minutes: nothing unreadable, and the truth is met better than by the best constant."""
+    """250 steps on 4,000 pictures, about a minute: nothing unreadable, and far better than the best constant."""
     main(
         ["scenes", "--config", "conf/scenes/demo_gen_data.yaml"]
         + ["--counts", "{train: {alignment: 4000}, test: {alignment: 60}}"]
