@@ -10,7 +10,6 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from firm_lightning.data.batching import EpochPlace, ResumableOrder, place_of, resumed_place
-from firm_lightning.scenes.draw import draw
 from firm_lightning.scenes.graph import DEMO_WORLD, FULL_WORLD
 from firm_lightning.scenes.lessons import LESSON_NAMES, random_lesson
 from firm_lightning.types import Exchange
@@ -71,8 +70,7 @@ class LessonBatches(Dataset[Any]):
     def _exchanges(self, rng: np.random.Generator, number: int) -> Iterator[Exchange]:
         for place in range(POOL_BATCHES * self.batch_size):
             lesson = random_lesson(rng, DEMO_WORLD if rng.random() < self.demo_share else FULL_WORLD, only=self.only)
-            images = tuple(draw(scene) for scene in lesson.scenes)
-            yield Exchange(f"lesson-{self.seed}-{number}-{place}", images, lesson.question, lesson.answer)
+            yield Exchange(f"lesson-{self.seed}-{number}-{place}", lesson.pictures(rng), lesson.question, lesson.answer)
 
 
 class Lessons(pl.LightningDataModule):

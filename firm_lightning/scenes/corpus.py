@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from firm_lightning.scenes.atlas import Atlas
+from firm_lightning.scenes.degrade import quality_reasoning, random_degradation
 from firm_lightning.scenes.graph import FULL_WORLD
 from firm_lightning.scenes.lessons import random_lesson
 from firm_lightning.scenes.samples import sample
@@ -30,5 +31,7 @@ def corpus(*, seed: int, size: int = 3000) -> Iterator[str]:
         yield f"Score {task}. {drawn.prompt}"
         yield f'{{"reasoning": "{drawn.reasoning}", "score": [{drawn.score_1to5}]}}'
         yield f"{drawn.reasoning}\n\\boxed{{{drawn.score_1to5}}}"
+        spoilt = random_degradation(rng, quality_1to5=1 + index % 5)
+        yield f"Score quality.\n{quality_reasoning(spoilt)}\n\\boxed{{{spoilt.quality_1to5}}}"
     for name in atlas.names:
         yield f"the {name}, {atlas.info(name).plural}"

@@ -137,10 +137,18 @@ def random_degradation(rng: np.random.Generator, *, quality_1to5: int) -> Degrad
     return Degradation(**levels)
 
 
+def quality_seen(degradation: Degradation) -> str:
+    """``look: washed 0, blur 2, noise 0, ragged 1``: how badly the picture is spoilt, kind by kind."""
+    return "look: " + ", ".join(
+        f"{kind} {getattr(degradation, kind)}" for kind in ("washed", "blur", "noise", "ragged")
+    )
+
+
 def quality_reasoning(degradation: Degradation) -> str:
     """Look first, then judge each aspect: ``look: washed 0, blur 2, ... aesthetics 5, technical 3, structure 4.``"""
-    seen = ", ".join(f"{kind} {getattr(degradation, kind)}" for kind in ("washed", "blur", "noise", "ragged"))
-    return (
-        f"look: {seen}. aesthetics {degradation.aesthetics_1to5}, technical {degradation.technical_1to5}, "
-        f"structure {degradation.structure_1to5}."
-    )
+    aspects = {
+        "aesthetics": degradation.aesthetics_1to5,
+        "technical": degradation.technical_1to5,
+        "structure": degradation.structure_1to5,
+    }
+    return f"{quality_seen(degradation)}. {', '.join(f'{name} {score}' for name, score in aspects.items())}."

@@ -37,24 +37,28 @@ def want_line(edit: Edit) -> str:
 
 
 def see_line(check: EditCheck, source: Scene, edited: Scene) -> str:
-    """What became of the places that an edit is about, and where else its thing turned up."""
+    """What became of the places that an edit is about."""
     edit = check.edit
     if edit.background:
         return entry(None, source, edited)
     places = dict.fromkeys(thing.place for thing in (edit.old, edit.new) if thing)
-    seen = ", ".join(entry(place, source, edited) for place in places)
-    if check.found_at is None or check.found_at in places:
-        return seen
-    return f"{seen}, but {PLACES[check.found_at]} {_words(edited.at(check.found_at))}"
+    return ", ".join(entry(place, source, edited) for place in places)
+
+
+def findings(check: EditCheck) -> str:
+    """The verdict on one edit; before it, if its place does not tell, every newcomer elsewhere beside the want."""
+    if check.settled:
+        return check.verdict
+    elsewhere = ", ".join(f"{PLACES[thing.place]} {thing.words} {words}" for thing, words in check.elsewhere)
+    return f"{check.here}, elsewhere {elsewhere or 'nothing'}: {check.verdict}"
 
 
 def execution_reasoning(source: Scene, edited: Scene, checks: tuple[EditCheck, ...]) -> str:
     """Differences first, then per edit what is wanted, what is seen, the verdict and its level."""
     parts = [f"differences: {differences(source, edited)}."]
     for check in checks:
-        parts.append(
-            f"want {want_line(check.edit)}. see {see_line(check, source, edited)}: {check.verdict}, {check.score_1to5}."
-        )
+        seen = see_line(check, source, edited)
+        parts.append(f"want {want_line(check.edit)}. see {seen}: {findings(check)}, {check.score_1to5}.")
     return " ".join(parts)
 
 

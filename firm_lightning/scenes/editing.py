@@ -12,20 +12,32 @@ far, or another background. Minor: moved one step or changed in size only. The l
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from firm_lightning.scenes.edits import Edit, Instruction
-from firm_lightning.scenes.graph import PLACES, Scene, Thing, near
+from firm_lightning.scenes.graph import PLACES, Look, Scene, Thing, near
 
 
 @dataclass(frozen=True, slots=True)
 class EditCheck:
-    """How far one edit was carried out: the word for it, its level, and where what it asked for was found."""
+    """How far one edit was carried out: the word for it, its level, and where what it asked for was found.
+
+    If the asked place alone does not tell, ``here`` is the word for it, and ``elsewhere`` holds every thing that is new
+    at another place with how it stands to what was asked for.
+    """
 
     edit: Edit
     verdict: str
     score_1to5: int
     found_at: int | None = None
+    here: str = ""
+    elsewhere: tuple[tuple[Thing, str], ...] = ()
+
+    @property
+    def settled(self) -> bool:
+        """Whether the asked place alone tells the verdict."""
+        return not self.here
 
 
 def _newcomers(source: Scene, edited: Scene) -> list[Thing]:
@@ -41,40 +53,63 @@ def check_edit(edit: Edit, source: Scene, edited: Scene, *, others: tuple[Edit, 
             verdict, score = "unchanged", 1
         return EditCheck(edit, verdict, score)
     theirs = {(other.new.look, other.new.place) for other in others if other.new}
-    newcomers = [thing for thing in _newcomers(source, edited) if (thing.look, thing.place) not in theirs]
+    newcomers = _newcomers(source, edited)
     if edit.new is None:
-        return _check_removal(edit, source, edited, newcomers)
+        return _check_removal(edit, edited, newcomers, theirs)
     want, place = edit.new, edit.new.place
     there = edited.at(place)
     if there is not None and there.look == want.look:
         old_stays = edit.kind == "move" and edit.old is not None and same_at(edit.old.place, source, edited)
         return EditCheck(edit, "still there" if old_stays else "right", 3 if old_stays else 5, place)
-    found = [thing.place for thing in newcomers if thing.look == want.look]
-    close = [other for other in found if near(place, other)]
-    if found:
-        at = (close or found)[0]
-        verdict, score = ("near", 4) if close else ("far", 3)
-        return EditCheck(edit, verdict, score, at)
-    if same_at(place, source, edited):
+    here, score = _at_the_asked_place(edit, source, edited)
+    elsewhere = tuple((thing, _beside(want, thing, theirs)) for thing in newcomers if thing.place != place)
+    for verdict, level in (("near", 4), ("far", 3)):
+        found = [thing.place for thing, words in elsewhere if words == verdict]
+        if found:
+            return EditCheck(edit, verdict, level, found[0], here, elsewhere)
+    return EditCheck(edit, here, score, place if here.endswith("wrong") else None, here, elsewhere)
+
+
+def _at_the_asked_place(edit: Edit, source: Scene, edited: Scene) -> tuple[str, int]:
+    """The word and level for a place that does not hold what was asked for."""
+    assert edit.new is not None
+    there = edited.at(edit.new.place)
+    if same_at(edit.new.place, source, edited):
         gone = edit.kind == "move" and edit.old is not None and edited.at(edit.old.place) is None
-        return EditCheck(edit, "gone" if gone else "unchanged", 2 if gone else 1)
+        return ("gone", 2) if gone else ("unchanged", 1)
     if there is None:
-        return EditCheck(edit, "gone", 2)
-    wrong = [name for name, a, b in zip(("shape", "colour", "size"), there.look, want.look, strict=True) if a != b]
-    score = 4 if wrong == ["size"] else 3 if len([name for name in wrong if name != "size"]) == 1 else 2
-    return EditCheck(edit, " and ".join(wrong) + " wrong", score, place)
+        return "gone", 2
+    wrong = _differing(there, edit.new)
+    return " and ".join(wrong) + " wrong", 4 if wrong == ["size"] else 3 if len(set(wrong) - {"size"}) == 1 else 2
 
 
-def _check_removal(edit: Edit, source: Scene, edited: Scene, newcomers: list[Thing]) -> EditCheck:
+def _differing(a: Thing, b: Thing) -> list[str]:
+    return [name for name, one, other in zip(("shape", "colour", "size"), a.look, b.look, strict=True) if one != other]
+
+
+def _beside(want: Thing, thing: Thing, theirs: Collection[tuple[Look, int]]) -> str:
+    """How a thing at another place stands to the one wanted."""
+    wrong = _differing(thing, want)
+    if wrong:
+        return " and ".join(wrong) + " wrong"
+    if (thing.look, thing.place) in theirs:
+        return "taken"
+    return "near" if near(want.place, thing.place) else "far"
+
+
+def _check_removal(
+    edit: Edit, edited: Scene, newcomers: list[Thing], theirs: Collection[tuple[Look, int]]
+) -> EditCheck:
     assert edit.old is not None
-    place, there = edit.old.place, edited.at(edit.old.place)
+    old, there = edit.old, edited.at(edit.old.place)
     if there is not None:
-        same = there.look == edit.old.look
+        same = there.look == old.look
         return EditCheck(edit, "unchanged" if same else "other", 1 if same else 2)
-    moved = [thing.place for thing in newcomers if thing.look == edit.old.look]
+    elsewhere = tuple((thing, _beside(old, thing, theirs)) for thing in newcomers)
+    moved = [thing.place for thing, words in elsewhere if words in ("near", "far")]
     if moved:
-        return EditCheck(edit, "moved", 2, moved[0])
-    return EditCheck(edit, "right", 5, place)
+        return EditCheck(edit, "moved", 2, moved[0], "gone", elsewhere)
+    return EditCheck(edit, "right", 5, old.place, "gone", elsewhere)
 
 
 def same_at(place: int, source: Scene, edited: Scene) -> bool:

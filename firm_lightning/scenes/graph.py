@@ -10,6 +10,8 @@ import numpy as np
 
 T = TypeVar("T")
 Size = Literal["large", "small"]
+Look = tuple[str, str | None, Size]
+"""Shape, colour and size."""
 
 PLACES = ("top left", "top", "top right", "left", "centre", "right", "bottom left", "bottom", "bottom right")
 """Names of the nine places in reading order; place ``p`` lies in row ``p // 3`` and column ``p % 3``."""
@@ -46,7 +48,7 @@ class Thing:
     dy: float = 0.0
 
     @property
-    def look(self) -> tuple[str, str | None, Size]:
+    def look(self) -> Look:
         """What it is, wherever it stands."""
         return (self.shape, self.colour, self.size)
 

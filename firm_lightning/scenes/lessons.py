@@ -7,36 +7,61 @@ pre-training stands to a full-size vision-language model before FIRM.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from PIL import Image
 
 from firm_lightning.scenes.alignment import SubjectCheck, check_alignment, describe, list_places, list_seen, plan_line
 from firm_lightning.scenes.corrupt import GENERATION_FAULTS, carry_out, corrupt
-from firm_lightning.scenes.edit_words import differences, entry, judged_changes, kept_line, see_line, want_line
+from firm_lightning.scenes.degrade import Degradation, quality_seen, random_degradation
+from firm_lightning.scenes.draw import draw
+from firm_lightning.scenes.edit_words import (
+    differences,
+    entry,
+    findings,
+    judged_changes,
+    kept_line,
+    see_line,
+    want_line,
+)
 from firm_lightning.scenes.editing import check_consistency, check_execution
 from firm_lightning.scenes.edits import Instruction, random_instruction
 from firm_lightning.scenes.graph import PLACES, Scene, World, pick
 from firm_lightning.scenes.prompts import CATEGORIES, RELATIONS, Request, fulfil, random_request
 
+A_LITTLE_SPOILT = 0.2
+"""Share of lessons, other than those about quality, whose last picture has a quality of 4 instead of 5."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """A question about ``scenes`` (none for a lesson in words alone) and the answer to learn."""
+    """A question about ``scenes`` (none for a lesson in words alone), the last one spoilt, and the answer to learn."""
 
     scenes: tuple[Scene, ...]
     question: str
     answer: str
+    degradation: Degradation = Degradation()
+
+    def pictures(self, rng: np.random.Generator) -> tuple[Image.Image, ...]:
+        """The scenes as RGB pictures."""
+        drawn = [draw(scene) for scene in self.scenes]
+        return (*drawn[:-1], *(self.degradation.apply(picture, rng) for picture in drawn[-1:]))
 
 
 def random_lesson(rng: np.random.Generator, world: World, *, only: Sequence[str] = ()) -> Lesson:
     """Draw a lesson; those that look up and compare are the most frequent.
 
-    ``only`` names the kinds to draw from (``look_up`` for ``look_up_lesson``), all of them if it is empty.
+    ``only`` names the kinds to draw from (``look_up`` for ``look_up_lesson``), all of them if it is empty. Some
+    pictures are a little spoilt, as generated ones are, and the answer is the same.
     """
     kinds = tuple(kind for kind in LESSONS if not only or kind.__name__.removesuffix("_lesson") in only)
     shares = np.array([LESSONS[kind] for kind in kinds])
-    return kinds[int(rng.choice(len(kinds), p=shares / shares.sum()))](rng, world)
+    kind = kinds[int(rng.choice(len(kinds), p=shares / shares.sum()))]
+    lesson = kind(rng, world)
+    if kind is quality_lesson or rng.random() >= A_LITTLE_SPOILT:
+        return lesson
+    return replace(lesson, degradation=random_degradation(rng, quality_1to5=4))
 
 
 def _request_and_scene(rng: np.random.Generator, world: World) -> tuple[Request, Scene]:
@@ -83,7 +108,7 @@ def edit_look_up_lesson(rng: np.random.Generator, world: World) -> Lesson:
     instruction, source, edited = _edit_case(rng, world)
     parts = [f"differences: {differences(source, edited)}."]
     for check in check_execution(instruction, source, edited):
-        parts.append(f"want {want_line(check.edit)}. see {see_line(check, source, edited)}.")
+        parts.append(f"want {want_line(check.edit)}. see {see_line(check, source, edited)}: {findings(check)}.")
     return Lesson((source, edited), f"Look for what is wanted. {instruction.words(rng)}", " ".join(parts))
 
 
@@ -117,22 +142,30 @@ def relation_lesson(rng: np.random.Generator, world: World) -> Lesson:
 
 
 def edit_match_lesson(rng: np.random.Generator, world: World) -> Lesson:
-    """In words alone: how what is there differs from what was wanted."""
+    """In words alone: what became of one edit."""
     instruction, source, edited = _edit_case(rng, world)
     check = pick(rng, check_execution(instruction, source, edited))
-    question = f"Match. want {want_line(check.edit)}. see {see_line(check, source, edited)}:"
-    return Lesson((), question, f"{check.verdict}.")
+    question = f"Match. differences: {differences(source, edited)}. want {want_line(check.edit)}."
+    return Lesson((), question, f"see {see_line(check, source, edited)}: {findings(check)}.")
+
+
+def quality_lesson(rng: np.random.Generator, world: World) -> Lesson:
+    """How badly a picture is spoilt, kind by kind; not what that leaves of its quality."""
+    _, scene = _request_and_scene(rng, world)
+    degradation = random_degradation(rng, quality_1to5=int(rng.integers(1, 6)))
+    return Lesson((scene,), "Look at the quality.", f"{quality_seen(degradation)}.", degradation)
 
 
 LESSONS: dict[Callable[[np.random.Generator, World], Lesson], float] = {
-    describe_lesson: 0.06,
-    differences_lesson: 0.10,
-    look_up_lesson: 0.28,
-    edit_look_up_lesson: 0.22,
+    describe_lesson: 0.05,
+    differences_lesson: 0.08,
+    look_up_lesson: 0.24,
+    edit_look_up_lesson: 0.26,
     unasked_lesson: 0.16,
-    match_lesson: 0.06,
-    relation_lesson: 0.06,
-    edit_match_lesson: 0.06,
+    match_lesson: 0.04,
+    relation_lesson: 0.04,
+    edit_match_lesson: 0.08,
+    quality_lesson: 0.05,
 }
 """Lesson -> share of draws."""
 LESSON_NAMES = tuple(kind.__name__.removesuffix("_lesson") for kind in LESSONS)
