@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import torch
+from torch import Tensor
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+WeightSet = Literal["current", "behaviour", "reference", "ema"]
+"""Weights of a policy: those that learn, those that drew the round, the frozen start, the running average."""
 
 Task = Literal["execution", "consistency", "alignment", "quality"]
 """What a critic scores. ``execution`` and ``consistency`` look at (source, edited), the others at one picture."""
@@ -91,3 +98,92 @@ class Exchange:
     question: str
     answer: str
     judgement: Judgement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a policy is asked to draw: a text, or an instruction and the picture (``source``) that it is about.
+
+    ``extra`` holds what the file says beyond that (GenEval's ``tag`` and ``include``, the scenes world's request).
+    ``origin`` says where it was read (``file:line``) and appears in every error about it.
+    """
+
+    id: str
+    text: str
+    source: ImageRef | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Conditions:
+    """What a policy's transformer is conditioned on: named tensors (B, ...), one row for each picture."""
+
+    tensors: Mapping[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.tensors.values())))
+
+    def rows(self, index: Sequence[int] | Tensor) -> Conditions:
+        """The rows with these numbers, in this order; a number may come several times."""
+        chosen = torch.as_tensor(index)
+        return Conditions({name: value[chosen.to(value.device)] for name, value in self.tensors.items()})
+
+    def to(self, device: torch.device | str) -> Conditions:
+        """The same on another device."""
+        return Conditions({name: value.to(device) for name, value in self.tensors.items()})
+
+    @staticmethod
+    def stack(rows: Sequence[Mapping[str, Tensor]]) -> Conditions:
+        """One row for each item; what differs in its first dimension (tokens) is filled up with zeros at the end.
+
+        A policy whose prompts differ in length keeps a mask among its tensors, which is then 0 there.
+        """
+        names = rows[0].keys()
+        return Conditions(
+            {
+                name: torch.nn.utils.rnn.pad_sequence([row[name] for row in rows], batch_first=True)
+                if rows[0][name].ndim
+                else torch.stack([row[name] for row in rows])
+                for name in names
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rollout:
+    """One picture that a policy drew: its prompt, the seed of its noise, its latents (C, H, W), and itself."""
+
+    prompt: Prompt
+    seed: int
+    x0: Tensor
+    picture: Image
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rewards:
+    """Rewards of some pictures: ``reward_01`` (B,), NaN where ``readable`` (B,) is false, and what they are made of.
+
+    ``scores_01`` holds each dimension's scores in [0, 1], (B,), NaN where that answer could not be read.
+    """
+
+    reward_01: Tensor
+    readable: Tensor
+    scores_01: Mapping[Task, Tensor]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PolicyBatch:
+    """Pictures of a round to learn from, one row for each picture and sigma.
+
+    ``reward_weight_B`` is DiffusionNFT's r in [0, 1]; rows that are not usable carry no gradient. ``seeds_B`` (int64)
+    seed the noise that each row is noised with. ``names`` are the prompts' ids, for errors.
+    """
+
+    x0: Tensor
+    sigma_B: Tensor
+    seeds_B: Tensor
+    reward_weight_B: Tensor
+    usable_B: Tensor
+    conditions: Conditions
+    names: tuple[str, ...]

@@ -1,63 +1,30 @@
-"""Opening a picture that somebody else made: inside its folder, within limits, always RGB, the right way up."""
+"""The pictures of a record; how a single one is opened is told in ``firm_lightning.pictures``."""
 
 from __future__ import annotations
 
-import io
-import stat
-from pathlib import Path
+from PIL import Image
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from firm_lightning.pictures import (
+    FORMATS,
+    MAX_FILE_BYTES,
+    MAX_PIXELS,
+    MAX_SIDE_PX,
+    image_bytes,
+    image_path,
+    open_image,
+)
+from firm_lightning.types import Judgement
 
-from firm_lightning.data.records import BadRecord, leaves_root, outside_root
-from firm_lightning.types import ImageRef, Judgement
-
-MAX_SIDE_PX = 16_384
-MAX_PIXELS = 64 * 2**20
-MAX_FILE_BYTES = 64 * 2**20
-# Only plain raster formats: others run interpreters (EPS) or have no agreed meaning as a photograph.
-FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-
-
-def open_image(
-    ref: ImageRef,
-    *,
-    origin: str = "",
-    max_side_px: int = MAX_SIDE_PX,
-    max_file_bytes: int = MAX_FILE_BYTES,
-    max_pixels: int = MAX_PIXELS,
-) -> Image.Image:
-    """Open one picture as 8-bit RGB.
-
-    The EXIF orientation is applied, transparency is laid over white, of an animation the first frame is taken, and
-    16-bit grey is scaled to 8 bits. The size is read from the file's head and checked before anything is decoded.
-
-    Args:
-        ref: The picture.
-        origin: Where the record that names it was read; stands first in the error.
-        max_side_px: Longest side allowed, in pixels.
-        max_file_bytes: Largest file allowed, in bytes.
-        max_pixels: Largest width x height allowed.
-
-    Raises:
-        BadRecord: if the picture is missing, outside its root, too large, damaged or not a picture.
-    """
-    where = origin or ref.name
-    data = image_bytes(ref, origin=origin, max_file_bytes=max_file_bytes)
-    remedy = f"Readable are {', '.join(FORMATS)}."
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            _check_size(picture.size, ref.name, where, max_side_px, max_pixels)
-            picture.load()
-            return _to_rgb(ImageOps.exif_transpose(picture))
-    except BadRecord:
-        raise
-    except UnidentifiedImageError as error:
-        raise BadRecord(where, f"'{ref.name}' is not a picture, or its head is damaged", remedy) from error
-    except Image.DecompressionBombError as error:
-        raise BadRecord(where, f"'{ref.name}' claims more pixels than can be decoded safely") from error
-    except Exception as error:  # Decoders raise nearly every kind of exception on damaged input.
-        raise BadRecord(where, f"'{ref.name}' is damaged or cut short and cannot be decoded") from error
+__all__ = [
+    "FORMATS",
+    "MAX_FILE_BYTES",
+    "MAX_PIXELS",
+    "MAX_SIDE_PX",
+    "image_bytes",
+    "image_path",
+    "open_image",
+    "open_images",
+]
 
 
 def open_images(
@@ -70,72 +37,3 @@ def open_images(
     """Open every picture of a record, in its order; see ``open_image`` for the limits and the error."""
     limits = {"max_side_px": max_side_px, "max_file_bytes": max_file_bytes, "max_pixels": max_pixels}
     return tuple(open_image(ref, origin=judgement.origin, **limits) for ref in judgement.images)
-
-
-def image_bytes(ref: ImageRef, *, origin: str = "", max_file_bytes: int = MAX_FILE_BYTES) -> bytes:
-    """The encoded bytes of a picture, not looked at, from memory or from a file that lies below its root.
-
-    Raises:
-        BadRecord: if the file is missing, empty, too large, not a regular file, or outside the root.
-    """
-    where = origin or ref.name
-    path = image_path(ref, origin=origin) if ref.data is None else None
-    size = path.stat().st_size if path is not None else len(ref.data or b"")
-    if size == 0:
-        raise BadRecord(where, f"'{ref.name}' is empty (0 bytes)")
-    if size > max_file_bytes:
-        raise BadRecord(where, f"'{ref.name}' has {size:,} bytes, more than max_file_bytes {max_file_bytes:,}")
-    if path is None:
-        return ref.data or b""
-    try:
-        with path.open("rb") as file:
-            return file.read(max_file_bytes)
-    except OSError as error:
-        raise BadRecord(where, f"'{ref.name}' cannot be read ({error.strerror})") from error
-
-
-def image_path(ref: ImageRef, *, origin: str = "") -> Path:
-    """The file of a picture, all links followed, proven to be a regular file below ``ref.root``.
-
-    Raises:
-        BadRecord: for an absolute path, ``..``, a link that leaves the root, a missing or special file.
-    """
-    where = origin or ref.name
-    if ref.root is None:
-        raise BadRecord(where, f"'{ref.name}' has neither a folder nor bytes")
-    if leaves_root(ref.name):
-        raise outside_root(ref.name, ref.root, where)
-    try:
-        path = (ref.root / ref.name).resolve(strict=True)
-        mode = path.stat().st_mode
-    except (OSError, RuntimeError) as error:
-        raise BadRecord(where, f"'{ref.name}' not found in {ref.root}") from error
-    if not path.is_relative_to(ref.root.resolve()):
-        raise outside_root(ref.name, ref.root, where)
-    if not stat.S_ISREG(mode):
-        raise BadRecord(where, f"'{ref.name}' is not a regular file")
-    return path
-
-
-def _check_size(size: tuple[int, int], name: str, where: str, max_side_px: int, max_pixels: int) -> None:
-    width, height = size
-    if width < 1 or height < 1:
-        raise BadRecord(where, f"'{name}' has no pixels ({width} x {height})")
-    if max(size) > max_side_px:
-        raise BadRecord(where, f"'{name}' is {width} x {height}, a side longer than max_side_px {max_side_px:,}")
-    if width * height > max_pixels:
-        raise BadRecord(where, f"'{name}' is {width} x {height}, more than max_pixels {max_pixels:,}")
-
-
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I"):
-        # Deep grey has 16 significant bits; Pillow's own conversion would clip nearly all of it to white.
-        grey = np.clip(np.asarray(picture).astype(np.int64), 0, 65_535)
-        return Image.fromarray(np.rint(grey / 257).astype(np.uint8)).convert("RGB")
-    if picture.mode == "F":
-        raise ValueError("floating-point pixels have no agreed white")
-    if picture.has_transparency_data:
-        layer = picture.convert("RGBA")
-        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, layer).convert("RGB")
-    return picture.convert("RGB")

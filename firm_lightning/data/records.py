@@ -1,38 +1,31 @@
-"""What a scoring record must look like, and the one error that says where a record is not so."""
+"""What a scoring record must look like."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from firm_lightning.pictures import BadRecord, leaves_root, outside_root
 from firm_lightning.types import IMAGES_PER_TASK, SCORES_1TO5, TASKS, ImageRef, Judgement, Task
 
 OnBadRecord = Literal["stop", "skip"]
 """``stop`` raises the first ``BadRecord``; ``skip`` leaves the record out, counts it and lists it."""
 
+__all__ = [
+    "BadRecord",
+    "OnBadRecord",
+    "TEXT_FIELDS",
+    "leaves_root",
+    "length_hint",
+    "outside_root",
+    "parse_judgement",
+    "quick_key",
+    "raw_record",
+]
+
 TEXT_FIELDS: tuple[str, ...] = ("reasoning", "question", "answer", "group", "generator", "category")
 _TYPE_NAMES = {dict: "an object", list: "a list", str: "text", bool: "true/false", type(None): "null"}
 _ABSENT = object()
-
-
-class BadRecord(ValueError):
-    """A record, or a picture it names, that cannot be used.
-
-    Args:
-        origin: Where it was read, ``file:line`` or ``file#row``.
-        problem: What is wrong, without a full stop.
-        remedy: What to do about it, a full sentence.
-    """
-
-    def __init__(self, origin: str, problem: str = "", remedy: str = "") -> None:
-        # One argument alone is a finished message: so a data-loading worker process rebuilds the error it passes on.
-        super().__init__(origin, problem, remedy)
-        self.origin = origin
-        self.problem = problem
-        self.remedy = remedy
-
-    def __str__(self) -> str:
-        return f"{self.origin}: {self.problem}. {self.remedy}".rstrip() if self.problem else self.origin
 
 
 def parse_judgement(raw: object, *, root: Path | None, origin: str, labelled: bool = True) -> Judgement:
@@ -100,18 +93,6 @@ def raw_record(judgement: Judgement, images: list[str]) -> dict[str, Any]:
     if judgement.score_1to5 is not None:
         raw["score"] = judgement.score_1to5
     return raw | {field: value for field in TEXT_FIELDS if (value := getattr(judgement, field))}
-
-
-def leaves_root(name: str) -> bool:
-    """Whether a path, by its wording alone, is absolute or climbs out of its folder; links are followed on opening."""
-    folded = name.replace("\\", "/")
-    return folded.startswith("/") or name[1:2] == ":" or "\0" in name or ".." in folded.split("/")
-
-
-def outside_root(name: str, root: Path | None, origin: str) -> BadRecord:
-    """The error for a picture path that leaves its folder."""
-    remedy = "Write paths relative to that folder, without '..' or links that leave it."
-    return BadRecord(origin, f"{name!r} leads outside the data folder {root}", remedy)
 
 
 def length_hint(judgement: Judgement) -> int:

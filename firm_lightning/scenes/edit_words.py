@@ -8,18 +8,25 @@ from firm_lightning.scenes.graph import PLACES, Scene, Thing
 
 
 def entry(place: int | None, source: Scene, edited: Scene) -> str:
-    """``top left red circle to blue circle`` or ``... same``: one place (None is the background) before and after."""
+    """``top left red circle to blue circle``, ``... same`` or ``top left nothing``: one place before and after.
+
+    None is the background.
+    """
     if place is None:
         same, before, after = source.background == edited.background, source.background, edited.background
         return f"background {before} {'same' if same else 'to ' + after}"
-    same = same_at(place, source, edited)
-    return f"{PLACES[place]} {_words(source.at(place))} {'same' if same else 'to ' + _words(edited.at(place))}"
+    before, after = _words(source.at(place)), _words(edited.at(place))
+    if same_at(place, source, edited):
+        return f"{PLACES[place]} {before}{' same' if source.at(place) else ''}"
+    return f"{PLACES[place]} {before} to {after}"
 
 
 def differences(source: Scene, edited: Scene) -> str:
-    """The difference report: every place that held or holds something, in reading order, then the background."""
-    places = [place for place in range(len(PLACES)) if source.at(place) or edited.at(place)]
-    return ", ".join(entry(place, source, edited) for place in (*places, None))
+    """The difference report: every place in reading order, empty ones too, then the background.
+
+    With no place left out, to look one up is to copy: whether it is missing need not be found out.
+    """
+    return ", ".join(entry(place, source, edited) for place in (*range(len(PLACES)), None))
 
 
 def want_line(edit: Edit) -> str:
@@ -37,19 +44,22 @@ def want_line(edit: Edit) -> str:
 
 
 def see_line(check: EditCheck, source: Scene, edited: Scene) -> str:
-    """What became of the places that an edit is about."""
+    """What became of the places that an edit is about, ``for`` what it wants there, side by side to be compared."""
     edit = check.edit
     if edit.background:
-        return entry(None, source, edited)
+        return f"{entry(None, source, edited)} for {edit.background}"
     places = dict.fromkeys(thing.place for thing in (edit.old, edit.new) if thing)
-    return ", ".join(entry(place, source, edited) for place in places)
+    return f"{', '.join(entry(place, source, edited) for place in places)} for {_words(edit.new)}"
 
 
 def findings(check: EditCheck) -> str:
     """The verdict on one edit; before it, if its place does not tell, every newcomer elsewhere beside the want."""
     if check.settled:
         return check.verdict
-    elsewhere = ", ".join(f"{PLACES[thing.place]} {thing.words} {words}" for thing, words in check.elsewhere)
+    wanted = _words(check.edit.new or check.edit.old)
+    elsewhere = ", ".join(
+        f"{PLACES[thing.place]} {thing.words} for {wanted} {words}" for thing, words in check.elsewhere
+    )
     return f"{check.here}, elsewhere {elsewhere or 'nothing'}: {check.verdict}"
 
 

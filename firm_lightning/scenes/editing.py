@@ -48,7 +48,7 @@ def _newcomers(source: Scene, edited: Scene) -> list[Thing]:
 def check_edit(edit: Edit, source: Scene, edited: Scene, *, others: tuple[Edit, ...] = ()) -> EditCheck:
     """How far one edit was carried out; what stands where ``others`` want it is their work."""
     if edit.background:
-        verdict, score = ("right", 5) if edited.background == edit.background else ("wrong", 2)
+        verdict, score = ("done", 5) if edited.background == edit.background else ("wrong", 2)
         if edited.background == source.background:
             verdict, score = "unchanged", 1
         return EditCheck(edit, verdict, score)
@@ -60,7 +60,7 @@ def check_edit(edit: Edit, source: Scene, edited: Scene, *, others: tuple[Edit, 
     there = edited.at(place)
     if there is not None and there.look == want.look:
         old_stays = edit.kind == "move" and edit.old is not None and same_at(edit.old.place, source, edited)
-        return EditCheck(edit, "still there" if old_stays else "right", 3 if old_stays else 5, place)
+        return EditCheck(edit, "still there" if old_stays else "done", 3 if old_stays else 5, place)
     here, score = _at_the_asked_place(edit, source, edited)
     elsewhere = tuple((thing, _beside(want, thing, theirs)) for thing in newcomers if thing.place != place)
     for verdict, level in (("near", 4), ("far", 3)):
@@ -109,7 +109,7 @@ def _check_removal(
     moved = [thing.place for thing, words in elsewhere if words in ("near", "far")]
     if moved:
         return EditCheck(edit, "moved", 2, moved[0], "gone", elsewhere)
-    return EditCheck(edit, "right", 5, old.place, "gone", elsewhere)
+    return EditCheck(edit, "done", 5, old.place, "gone", elsewhere)
 
 
 def same_at(place: int, source: Scene, edited: Scene) -> bool:

@@ -1,0 +1,110 @@
+"""Drawing pictures with a policy and having them scored at the same time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import torch
+
+from firm_lightning.policies.sampling import Sampler, sample
+from firm_lightning.protocols import PictureReward, Policy, Truth
+from firm_lightning.types import Prompt, Rewards, Rollout
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """Pictures with their rewards; ``truth`` holds what was measured exactly, one number for each picture."""
+
+    rollouts: tuple[Rollout, ...]
+    rewards: Rewards
+    truth: dict[str, list[float]] = field(default_factory=dict)
+    sampling_s: float = 0.0
+    waiting_s: float = 0.0
+
+
+class Studio:
+    """How pictures are drawn: sampler, steps, guidance, and how many at a time.
+
+    Args:
+        sampler: The solver.
+        steps: Sampling steps.
+        guidance_scale: True guidance against the empty prompt; 1 makes no second pass.
+        batch_size: Pictures that are drawn together.
+    """
+
+    def __init__(self, *, sampler: Sampler, steps: int, guidance_scale: float = 1.0, batch_size: int = 16) -> None:
+        for name, value in (("steps", steps), ("batch_size", batch_size)):
+            if value < 1:
+                raise ValueError(f"{name} {value} must be at least 1")
+        self.sampler = sampler
+        self.steps = steps
+        self.guidance_scale = guidance_scale
+        self.batch_size = batch_size
+
+    def draw(self, policy: Policy, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Rollout]:
+        """One picture for each prompt and seed, with the weights in use."""
+        conditions = policy.encode(prompts)
+        negative = None
+        if self.guidance_scale != 1.0:
+            negative = policy.encode([Prompt(f"{p.id}-empty", "", source=p.source, origin=p.origin) for p in prompts])
+        x0 = sample(
+            policy,
+            conditions,
+            seeds,
+            sampler=self.sampler,
+            steps=self.steps,
+            guidance_scale=self.guidance_scale,
+            negative=negative,
+            batch_size=self.batch_size,
+        )
+        pictures = policy.decode(x0)
+        return [
+            Rollout(prompt, seed, latents, picture)
+            for prompt, seed, latents, picture in zip(prompts, seeds, x0.cpu(), pictures, strict=True)
+        ]
+
+    def draw_and_score(
+        self,
+        policy: Policy,
+        prompts: Sequence[Prompt],
+        seeds: Sequence[int],
+        *,
+        reward: PictureReward,
+        truth: Truth | None = None,
+    ) -> Drawn:
+        """Draw in batches; while one is drawn, the last is scored by another thread."""
+        rollouts: list[Rollout] = []
+        pending: list[Future[Rewards]] = []
+        start = time.perf_counter()
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="critic") as critic:
+            for first in range(0, len(prompts), self.batch_size):
+                batch = slice(first, first + self.batch_size)
+                drawn = self.draw(policy, prompts[batch], seeds[batch])
+                pending.append(critic.submit(reward.reward, drawn))
+                rollouts += drawn
+                _raise_early(pending)
+            drawn_at = time.perf_counter()
+            parts = [future.result() for future in pending]
+        waited_until = time.perf_counter()
+        measured = truth.measure([r.prompt for r in rollouts], [r.picture for r in rollouts]) if truth else {}
+        return Drawn(tuple(rollouts), joined(parts), measured, drawn_at - start, waited_until - drawn_at)
+
+
+def joined(parts: Sequence[Rewards]) -> Rewards:
+    """Rewards of several batches as one."""
+    tasks = parts[0].scores_01.keys()
+    return Rewards(
+        reward_01=torch.cat([part.reward_01 for part in parts]),
+        readable=torch.cat([part.readable for part in parts]),
+        scores_01={task: torch.cat([part.scores_01[task] for part in parts]) for task in tasks},
+    )
+
+
+def _raise_early(pending: Sequence[Future[Rewards]]) -> None:
+    """A critic that fails stops the drawing now, not at the end of the round."""
+    for future in pending:
+        if future.done():
+            future.result()
