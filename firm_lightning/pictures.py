@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -66,20 +68,45 @@ def open_image(
     """
     where = origin or ref.name
     data = image_bytes(ref, origin=origin, max_file_bytes=max_file_bytes)
-    remedy = f"Readable are {', '.join(FORMATS)}."
+    with _errors_for_people(ref.name, where), Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+        _check_size(picture.size, ref.name, where, max_side_px, max_pixels)
+        picture.load()
+        return _to_rgb(ImageOps.exif_transpose(picture))
+
+
+def image_size(
+    ref: ImageRef,
+    *,
+    origin: str = "",
+    max_side_px: int = MAX_SIDE_PX,
+    max_pixels: int = MAX_PIXELS,
+) -> tuple[int, int]:
+    """(width, height) as the file's head says, within the same limits; nothing is decoded.
+
+    Raises:
+        BadRecord: if the picture is missing, outside its root, too large, or not a picture.
+    """
+    where = origin or ref.name
+    file = io.BytesIO(ref.data) if ref.data is not None else image_path(ref, origin=origin)
+    with _errors_for_people(ref.name, where), Image.open(file, formats=FORMATS) as picture:
+        _check_size(picture.size, ref.name, where, max_side_px, max_pixels)
+        return picture.size
+
+
+@contextmanager
+def _errors_for_people(name: str, where: str) -> Iterator[None]:
+    """What a decoder raises becomes a ``BadRecord``."""
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            _check_size(picture.size, ref.name, where, max_side_px, max_pixels)
-            picture.load()
-            return _to_rgb(ImageOps.exif_transpose(picture))
+        yield
     except BadRecord:
         raise
     except UnidentifiedImageError as error:
-        raise BadRecord(where, f"'{ref.name}' is not a picture, or its head is damaged", remedy) from error
+        remedy = f"Readable are {', '.join(FORMATS)}."
+        raise BadRecord(where, f"'{name}' is not a picture, or its head is damaged", remedy) from error
     except Image.DecompressionBombError as error:
-        raise BadRecord(where, f"'{ref.name}' claims more pixels than can be decoded safely") from error
+        raise BadRecord(where, f"'{name}' claims more pixels than can be decoded safely") from error
     except Exception as error:  # Decoders raise nearly every kind of exception on damaged input.
-        raise BadRecord(where, f"'{ref.name}' is damaged or cut short and cannot be decoded") from error
+        raise BadRecord(where, f"'{name}' is damaged or cut short and cannot be decoded") from error
 
 
 def image_bytes(ref: ImageRef, *, origin: str = "", max_file_bytes: int = MAX_FILE_BYTES) -> bytes:

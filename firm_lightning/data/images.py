@@ -4,27 +4,10 @@ from __future__ import annotations
 
 from PIL import Image
 
-from firm_lightning.pictures import (
-    FORMATS,
-    MAX_FILE_BYTES,
-    MAX_PIXELS,
-    MAX_SIDE_PX,
-    image_bytes,
-    image_path,
-    open_image,
-)
+from firm_lightning.pictures import MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE_PX, image_bytes, open_image
 from firm_lightning.types import Judgement
 
-__all__ = [
-    "FORMATS",
-    "MAX_FILE_BYTES",
-    "MAX_PIXELS",
-    "MAX_SIDE_PX",
-    "image_bytes",
-    "image_path",
-    "open_image",
-    "open_images",
-]
+__all__ = ["image_bytes", "open_image", "open_images"]
 
 
 def open_images(

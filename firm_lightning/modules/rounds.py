@@ -5,9 +5,8 @@ Shape letters: P pictures of this process's part of the round, R rows (a picture
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from firm_lightning.types import Conditions, PolicyBatch
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Round:
-    """This process's part of a round, on the CPU. ``prompt_P`` is each picture's row in ``conditions`` and ``names``."""
+    """This process's part of a round, on the CPU; ``prompt_P`` is a picture's row in ``conditions`` and ``names``."""
 
     x0_P: Tensor
     prompt_P: Tensor
@@ -27,29 +26,6 @@ class Round:
     usable_P: Tensor
     conditions: Conditions
     names: tuple[str, ...]
-
-    def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values only."""
-        return {
-            "x0": self.x0_P,
-            "prompt": self.prompt_P,
-            "reward_weight": self.reward_weight_P,
-            "usable": self.usable_P,
-            "conditions": dict(self.conditions.tensors),
-            "names": list(self.names),
-        }
-
-    @staticmethod
-    def from_state_dict(state: Mapping[str, Any]) -> Round:
-        """The round that ``state_dict`` wrote."""
-        return Round(
-            x0_P=state["x0"],
-            prompt_P=state["prompt"],
-            reward_weight_P=state["reward_weight"],
-            usable_P=state["usable"],
-            conditions=Conditions(state["conditions"]),
-            names=tuple(state["names"]),
-        )
 
 
 class RoundBatches(Dataset[PolicyBatch]):

@@ -1,0 +1,290 @@
+"""Reinforcement learning of a diffusion policy with a frozen critic: collect a round, then learn from it.
+
+One epoch is one round. ``train_dataloader`` collects, ``training_step`` only learns.
+
+Shape letters: G groups (prompts), K pictures of each, P = G K pictures, all of this process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from firm_lightning.data.batching import EpochPlace, ResumableOrder, place_of, resumed_place
+from firm_lightning.data.groups import check_arithmetic, groups_of_round, picture_seed
+from firm_lightning.data.prompts import PromptFile
+from firm_lightning.modules.drawing import Drawn, Studio
+from firm_lightning.modules.policy_checks import check_weight_sets, not_finite
+from firm_lightning.modules.policy_weights import with_frozen, without_frozen
+from firm_lightning.modules.round_stats import evaluation_stats, round_stats
+from firm_lightning.modules.rounds import Round, RoundBatches
+from firm_lightning.objectives.diffusion_nft import behaviour_update, ema_update
+from firm_lightning.objectives.nft_objective import DiffusionNFT
+from firm_lightning.protocols import PictureReward, Policy, Truth
+from firm_lightning.types import PolicyBatch, Prompt
+
+RL_KEY = "diffusion_rl"
+"""Under this key a checkpoint holds the place in the round and what the behaviour weights are."""
+ROUNDS_TO_TRY = 3
+"""So many rounds in a row that cannot be read stop the run: the critic is broken, not unlucky."""
+
+
+class DiffusionRL(pl.LightningModule):
+    """Teach a policy with rewards (DiffusionNFT, arXiv 2509.16117; FIRM, arXiv 2603.12247).
+
+    Set ``trainer.reload_dataloaders_every_n_epochs: 1``; ``trainer.max_epochs`` is the number of rounds.
+
+    Args:
+        policy: What is taught.
+        reward: What it is taught with: a frozen critic and a formula.
+        prompts: The prompts that rounds are drawn from.
+        val_prompts: Prompts that are never learnt from, for ``validate`` and ``test``; drawn by the averaged weights.
+        objective: The loss and its settings.
+        studio: How pictures of a round are drawn.
+        eval_studio: How pictures of ``validate``, ``test`` and ``predict`` are drawn; as in rounds if null.
+        truth: Measures pictures exactly beside the critic (scenes); nothing learns from it.
+        prompts_per_round: Groups of a round, over all processes.
+        pictures_per_prompt: Pictures of a group.
+        sigmas_per_picture: Sampler steps that each picture is learnt at.
+        batch_size: Rows (pictures at one sigma) of a micro-batch.
+        learning_rate: Of AdamW, constant.
+        weight_decay: Decoupled weight decay.
+        betas: Decay of AdamW's two moments.
+        ema_decay: Share of the averaged weights that is kept at each optimiser step.
+        max_unreadable_share: A round with a larger share of unreadable pictures teaches nothing.
+        stop_on_unreadable: Stop at such a round; otherwise it is dropped, and the third in a row stops.
+        seed: Seed of prompts, noise and sigmas.
+    """
+
+    def __init__(
+        self,
+        *,
+        policy: Policy,
+        reward: PictureReward,
+        prompts: PromptFile,
+        objective: DiffusionNFT,
+        studio: Studio,
+        val_prompts: PromptFile | None = None,
+        eval_studio: Studio | None = None,
+        truth: Truth | None = None,
+        prompts_per_round: int = 24,
+        pictures_per_prompt: int = 12,
+        sigmas_per_picture: int = 2,
+        batch_size: int = 8,
+        learning_rate: float = 3e-4,
+        weight_decay: float = 1e-4,
+        betas: tuple[float, float] = (0.9, 0.999),
+        ema_decay: float = 0.9,
+        max_unreadable_share: float = 0.5,
+        stop_on_unreadable: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.policy = policy
+        self.reward = reward
+        self.prompts = prompts
+        self.val_prompts = val_prompts
+        self.objective = objective
+        self.studio = studio
+        self.eval_studio = eval_studio or studio
+        self.truth = truth
+        self.prompts_per_round = prompts_per_round
+        self.pictures_per_prompt = pictures_per_prompt
+        self.sigmas_per_picture = sigmas_per_picture
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.betas = betas
+        self.ema_decay = ema_decay
+        self.max_unreadable_share = max_unreadable_share
+        self.stop_on_unreadable = stop_on_unreadable
+        self.seed = seed
+        self.drawn: Drawn | None = None
+        self._round_stats: dict[str, float] = {}
+        self._resumed: EpochPlace | None = None
+        self._behaviour_is_current = True
+        self._steps_seen = 0
+
+    def configure_model(self) -> None:
+        """Load the policy; the critic loads itself at its first request."""
+        self.policy.load()
+
+    def setup(self, stage: str) -> None:
+        """Before anything expensive: the arithmetic of a round, and all prompts."""
+        self.prompts.prompts()
+        if self.val_prompts is not None:
+            self.val_prompts.prompts()
+        if stage == "fit":
+            if self.trainer.reload_dataloaders_every_n_epochs != 1:  # type: ignore[attr-defined]
+                raise ValueError("set trainer.reload_dataloaders_every_n_epochs to 1: every epoch collects a new round")
+            check_arithmetic(
+                prompts_per_round=self.prompts_per_round,
+                pictures_per_prompt=self.pictures_per_prompt,
+                sigmas_per_picture=self.sigmas_per_picture,
+                batch_size=self.batch_size,
+                world_size=self.trainer.world_size,
+                accumulate=self.trainer.accumulate_grad_batches,
+                prompts=len(self.prompts.prompts()),
+            )
+
+    def on_fit_start(self) -> None:
+        """Weight sets that do not switch would learn nothing in silence."""
+        check_weight_sets(self.policy, self.prompts.prompts()[:1], fresh=self.trainer.global_step == 0)
+
+    def train_dataloader(self) -> DataLoader[PolicyBatch]:
+        """Collect a round with the behaviour weights and hand out its micro-batches."""
+        number = self.trainer.current_epoch
+        batches = RoundBatches(
+            self.collect(number),
+            sigmas=self.policy.sigmas(self.studio.steps)[:-1],
+            sigmas_per_picture=self.sigmas_per_picture,
+            batch_size=self.batch_size,
+            seed=(self.seed, number, self.global_rank),
+        )
+        order = ResumableOrder(len(batches), batch_size=1)
+        if self._resumed is not None:
+            order.resume(self._resumed)
+        return DataLoader(batches, batch_size=None, sampler=order)
+
+    def collect(self, number: int) -> Round:
+        """Draw every prompt's group, have it scored, turn rewards into advantages; redraw a round that is no use."""
+        for attempt in range(ROUNDS_TO_TRY):
+            prompts, seeds = self._pictures_to_draw(number, attempt)
+            with self.policy.weights("behaviour"):
+                drawn = self.studio.draw_and_score(self.policy, prompts, seeds, reward=self.reward, truth=self.truth)
+            round_, stats = self._taught_by(drawn)
+            unreadable = stats["round/unreadable_share"]
+            if unreadable <= self.max_unreadable_share:
+                self.drawn, self._round_stats = drawn, stats
+                return round_
+            problem = (
+                f"round {number}: {unreadable:.0%} of the pictures got no readable answer from the critic, more than "
+                f"max_unreadable_share {self.max_unreadable_share:.0%}"
+            )
+            if self.stop_on_unreadable:
+                raise ValueError(f"{problem}; look at what it answers, or set stop_on_unreadable to false")
+            rank_zero_warn(f"{problem}; it is dropped and another one drawn")
+        raise ValueError(f"{problem}, {ROUNDS_TO_TRY} times in a row; look at what the critic answers")
+
+    def training_step(self, batch: PolicyBatch, batch_idx: int) -> Tensor:
+        """The loss of DiffusionNFT."""
+        out = self.objective.loss(self.policy, batch, behaviour_is_current=self._behaviour_is_current)
+        if not bool(out.loss.isfinite()):
+            raise ValueError(not_finite(self.policy, batch))
+        self.log("train/loss", out.loss, prog_bar=True, batch_size=len(batch.x0))
+        if out.usable:
+            self.log_dict({f"train/{name}": value for name, value in out.stats.items()}, batch_size=out.usable)
+        return out.loss
+
+    def on_train_epoch_start(self) -> None:
+        """Log what the round was like."""
+        self.log_dict(self._round_stats, sync_dist=True)
+
+    def on_train_batch_end(self, outputs: Any, batch: PolicyBatch, batch_idx: int) -> None:
+        """After an optimiser step the current weights are new."""
+        if self.trainer.global_step != self._steps_seen:
+            self._steps_seen = self.trainer.global_step
+            self._behaviour_is_current = False
+            ema_update(self.policy.tensors("ema"), self.policy.tensors("current"), self.ema_decay)
+
+    def on_train_epoch_end(self) -> None:
+        """After a round the behaviour weights follow the current ones."""
+        decay = self.objective.behaviour_decay.decay(self.trainer.current_epoch)
+        behaviour_update(self.policy.tensors("behaviour"), self.policy.tensors("current"), decay)
+        self._behaviour_is_current = decay == 0
+
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
+        """The prompts that are never learnt from."""
+        return self._eval_loader()
+
+    def test_dataloader(self) -> DataLoader[Any] | list[Any]:
+        """As for validation."""
+        return self._eval_loader()
+
+    def validation_step(self, batch: Sequence[Prompt], batch_idx: int) -> Drawn:
+        """Draw with the averaged weights and score."""
+        return self._evaluate(batch, "val")
+
+    def test_step(self, batch: Sequence[Prompt], batch_idx: int) -> Drawn:
+        """Draw with the averaged weights and score."""
+        return self._evaluate(batch, "test")
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW at a constant learning rate on the current weights."""
+        learning = [weight for weight in self.policy.tensors("current") if weight.requires_grad]
+        return torch.optim.AdamW(learning, lr=self.learning_rate, betas=self.betas, weight_decay=self.weight_decay)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """What never changes is left out. An unfinished round is drawn again from the same weights and seeds."""
+        checkpoint[RL_KEY] = {
+            "place": place_of(self.trainer),
+            "behaviour_is_current": self._behaviour_is_current,
+            "steps_seen": self._steps_seen,
+        }
+        if "state_dict" in checkpoint:
+            checkpoint["state_dict"] = without_frozen(self, checkpoint["state_dict"])
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The counterpart; the weights that never change are those of the policy's start."""
+        state = checkpoint[RL_KEY]
+        self._resumed = resumed_place(state["place"])
+        self._behaviour_is_current = state["behaviour_is_current"]
+        self._steps_seen = state["steps_seen"]
+        if "state_dict" in checkpoint:
+            checkpoint["state_dict"] = with_frozen(self, checkpoint["state_dict"])
+
+    def _pictures_to_draw(self, number: int, attempt: int) -> tuple[list[Prompt], list[int]]:
+        """Prompt and seed of each picture of this process's part of a round, group by group."""
+        known = self.prompts.prompts()
+        groups = groups_of_round(
+            prompts=len(known),
+            number=number,
+            attempt=attempt,
+            prompts_per_round=self.prompts_per_round,
+            pictures_per_prompt=self.pictures_per_prompt,
+            seed=self.seed,
+            rank=self.global_rank,
+            world_size=self.trainer.world_size,
+        )
+        drawn = [(known[group.prompt], seed) for group in groups for seed in group.seeds]
+        return [prompt for prompt, _ in drawn], [seed for _, seed in drawn]
+
+    def _taught_by(self, drawn: Drawn) -> tuple[Round, dict[str, float]]:
+        """This process's part of the round, advantages over the whole of it."""
+        K = self.pictures_per_prompt
+        everywhere = self.all_gather((drawn.rewards.reward_01.view(-1, K), drawn.rewards.readable.view(-1, K)))
+        reward_GK, readable_GK = (part.reshape(-1, K).cpu() for part in everywhere)
+        advantages = self.objective.advantages(reward_GK, readable_GK.bool())
+        own = slice(self.global_rank * len(drawn.rollouts) // K, (self.global_rank + 1) * len(drawn.rollouts) // K)
+        first_of_group = [rollout.prompt for rollout in drawn.rollouts[::K]]
+        round_ = Round(
+            x0_P=torch.stack([rollout.x0 for rollout in drawn.rollouts]),
+            prompt_P=torch.arange(len(drawn.rollouts)) // K,
+            reward_weight_P=self.objective.reward_weights(advantages)[own].reshape(-1),
+            usable_P=advantages.usable_GK[own].reshape(-1),
+            conditions=self.policy.encode(first_of_group).to("cpu"),
+            names=tuple(prompt.id for prompt in first_of_group),
+        )
+        return round_, round_stats(drawn, reward_GK, readable_GK.bool(), advantages)
+
+    def _eval_loader(self) -> DataLoader[Any] | list[Any]:
+        if self.val_prompts is None:
+            return []
+        prompts = self.val_prompts.prompts()
+        return DataLoader(prompts, batch_size=self.eval_studio.batch_size, collate_fn=list)  # type: ignore[arg-type]
+
+    def _evaluate(self, prompts: Sequence[Prompt], stage: str) -> Drawn:
+        """One picture for each prompt, always from the same noise."""
+        seeds = [picture_seed(self.seed, prompt.id) for prompt in prompts]
+        with self.policy.weights("ema"):
+            drawn = self.eval_studio.draw_and_score(self.policy, prompts, seeds, reward=self.reward, truth=self.truth)
+        for name, (value, count) in evaluation_stats(drawn).items():
+            if count:
+                self.log(f"{stage}/{name}", value, batch_size=count, sync_dist=True, on_epoch=True, on_step=False)
+        return drawn

@@ -1,0 +1,139 @@
+"""Cold start of a policy: flow matching on pictures and their prompts.
+
+Shape letters: B pictures of a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from firm_lightning.data.drawings import Drawing
+from firm_lightning.modules.policy_weights import with_frozen, without_frozen
+from firm_lightning.modules.schedule import warmup_cosine
+from firm_lightning.objectives.diffusion_nft import ema_update
+from firm_lightning.objectives.flow_matching import flow_matching_loss, interpolate
+from firm_lightning.protocols import Policy
+from firm_lightning.types import Prompt
+
+
+class FlowMatching(pl.LightningModule):
+    """Teach a policy to draw what people drew (flow matching, arXiv 2210.02747; sigmas as in arXiv 2403.03206).
+
+    Args:
+        policy: What is taught.
+        prompt_dropout: Share of prompts that are left out in training, for classifier-free guidance (arXiv 2207.12598).
+        sigma_mean: Mean of the normal distribution whose logistic is the flow time; above 0 leans towards noise.
+        sigma_std: Its standard deviation.
+        learning_rate: Peak learning rate of AdamW.
+        warmup_share: Share of all optimiser steps in which the learning rate rises linearly; a cosine to 0 follows.
+        weight_decay: Decoupled weight decay, on matrices only.
+        betas: Decay of AdamW's two moments.
+        ema_decay: Share of the averaged weights that is kept at each optimiser step.
+    """
+
+    def __init__(
+        self,
+        *,
+        policy: Policy,
+        prompt_dropout: float = 0.1,
+        sigma_mean: float = 0.0,
+        sigma_std: float = 1.0,
+        learning_rate: float = 1e-4,
+        warmup_share: float = 0.05,
+        weight_decay: float = 0.01,
+        betas: tuple[float, float] = (0.9, 0.99),
+        ema_decay: float = 0.999,
+    ) -> None:
+        super().__init__()
+        for name, share in (("prompt_dropout", prompt_dropout), ("warmup_share", warmup_share)):
+            if not 0 <= share < 1:
+                raise ValueError(f"{name} {share:g} is not in [0, 1): it is a share")
+        if sigma_std <= 0:
+            raise ValueError(f"sigma_std {sigma_std:g} must be above 0")
+        self.policy = policy
+        self.prompt_dropout = prompt_dropout
+        self.sigma_mean = sigma_mean
+        self.sigma_std = sigma_std
+        self.learning_rate = learning_rate
+        self.warmup_share = warmup_share
+        self.weight_decay = weight_decay
+        self.betas = betas
+        self.ema_decay = ema_decay
+        self._steps_seen = 0
+
+    def configure_model(self) -> None:
+        """Load the policy."""
+        self.policy.load()
+
+    def training_step(self, batch: Sequence[Drawing], batch_idx: int) -> Tensor:
+        """The squared error of the velocity."""
+        loss = self._loss(batch, with_dropout=True)
+        if not bool(loss.isfinite()):
+            raise ValueError(
+                f"the loss is not finite in the batch with '{batch[0].prompt.id}'; lower the learning rate"
+            )
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch))
+        return loss
+
+    def validation_step(self, batch: Sequence[Drawing], batch_idx: int) -> None:
+        """The same with the averaged weights and all prompts."""
+        with self.policy.weights("ema"):
+            self.log("val/loss", self._loss(batch, with_dropout=False), batch_size=len(batch), sync_dist=True)
+
+    def on_train_batch_end(self, outputs: Any, batch: Sequence[Drawing], batch_idx: int) -> None:
+        """After an optimiser step the average moves, faster in the beginning."""
+        if self.trainer.global_step != self._steps_seen:
+            self._steps_seen = self.trainer.global_step
+            decay = min(self.ema_decay, (1 + self._steps_seen) / (10 + self._steps_seen))
+            ema_update(self.policy.tensors("ema"), self.policy.tensors("current"), decay)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW with linear warm-up and cosine decay over all optimiser steps of the run."""
+        learning = [weight for weight in self.policy.tensors("current") if weight.requires_grad]
+        groups = [
+            {"params": [weight for weight in learning if weight.ndim >= 2], "weight_decay": self.weight_decay},
+            {"params": [weight for weight in learning if weight.ndim < 2], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, betas=self.betas)
+        steps = int(self.trainer.estimated_stepping_batches)
+        warmup = round(self.warmup_share * steps)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: warmup_cosine(step, warmup=warmup, steps=steps)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """What never changes is left out."""
+        checkpoint["flow_matching"] = {"steps_seen": self._steps_seen}
+        if "state_dict" in checkpoint:
+            checkpoint["state_dict"] = without_frozen(self, checkpoint["state_dict"])
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The counterpart."""
+        self._steps_seen = checkpoint["flow_matching"]["steps_seen"]
+        if "state_dict" in checkpoint:
+            checkpoint["state_dict"] = with_frozen(self, checkpoint["state_dict"])
+
+    def _loss(self, drawings: Sequence[Drawing], *, with_dropout: bool) -> Tensor:
+        """Sigma, dropout and noise of each row come from the row's own seed."""
+        generators = [torch.Generator().manual_seed(drawing.seed) for drawing in drawings]
+        normal_B = torch.cat([torch.randn(1, generator=generator) for generator in generators])
+        dropped = [bool(torch.rand(1, generator=generator) < self.prompt_dropout) for generator in generators]
+        asked = [
+            _without_text(d.prompt) if gone and with_dropout else d.prompt
+            for d, gone in zip(drawings, dropped, strict=True)
+        ]
+        x0 = self.policy.latents([drawing.picture for drawing in drawings])
+        sigma_B = torch.sigmoid(self.sigma_mean + self.sigma_std * normal_B).to(x0.device)
+        noise = torch.stack([torch.randn(x0.shape[1:], generator=generator) for generator in generators]).to(x0)
+        v = self.policy.velocity(interpolate(x0, noise, sigma_B), sigma_B, self.policy.encode(asked).to(x0.device))
+        return flow_matching_loss(v, x0, noise)
+
+
+def _without_text(prompt: Prompt) -> Prompt:
+    return Prompt(f"{prompt.id}-empty", "", source=prompt.source, origin=prompt.origin)

@@ -1,0 +1,200 @@
+"""Qwen-Image-Edit (2509 and later, ``QwenImageEditPlusPipeline``): a picture and an instruction become a picture.
+
+The text encoder sees instruction and source, the transformer sees noisy tokens followed by the source's tokens. A token
+is a patch of 2 x 2 latent pixels.
+
+Shape letters: B batch, C channels, H and W height and width, L tokens, D width.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from types import MethodType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from firm_lightning.pictures import BadRecord, image_bytes, open_image
+from firm_lightning.policies.cache import ConditionCache, fingerprint, prompt_key
+from firm_lightning.policies.start import PipelineStart
+from firm_lightning.policies.weights import WeightsConfig, WeightSets
+from firm_lightning.types import Conditions, Prompt, WeightSet
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+ENCODERS = ("text_encoder", "tokenizer", "processor", "vae")
+OTHER_PIPELINES = ("guidance_embeds", "use_additional_t_cond", "use_layer3d_rope")
+"""Flags of the transformer that ask for inputs which ``QwenImageEditPlusPipeline`` does not give."""
+
+
+class QwenImageEditPolicy(nn.Module):
+    """Qwen-Image-Edit as a policy; see ``firm_lightning.protocols.Policy``.
+
+    Args:
+        start: Where the pipeline's parts come from.
+        weights: Which weights learn.
+        height_px: Height of the pictures drawn.
+        width_px: Width of the pictures drawn.
+        source_px: The source goes to the autoencoder with this number squared of pixels, in the proportions of
+            ``width_px`` to ``height_px``; another shape is stretched. 1024 in the stock pipeline.
+        condition_px: The source goes to the text encoder with this number squared of pixels, in its own proportions.
+            384 in the stock pipeline.
+        max_tokens: Most tokens that instruction and source may make for the transformer.
+        cache_folder: Where conditions are kept between runs; null keeps them in memory.
+        gradient_checkpointing: Compute activations again in the backward pass, which saves memory.
+        vae_batch_size: Pictures that go through the autoencoder, or the text encoder, at a time.
+
+    Attributes:
+        encoder_calls: Batches that the text encoder has seen.
+        forward_passes: Batches that the transformer has seen.
+    """
+
+    def __init__(
+        self,
+        *,
+        start: PipelineStart,
+        weights: WeightsConfig,
+        height_px: int = 512,
+        width_px: int = 512,
+        source_px: int = 512,
+        condition_px: int = 384,
+        max_tokens: int = 1024,
+        cache_folder: str | None = None,
+        gradient_checkpointing: bool = False,
+        vae_batch_size: int = 4,
+    ) -> None:
+        super().__init__()
+        for name, value in (("source_px", source_px), ("condition_px", condition_px)):
+            if value < 32:
+                raise ValueError(f"{name} {value} is below 32, the least that the pipeline resizes a source to")
+        self.start = start
+        self.weights_config = weights
+        self.height_px, self.width_px = height_px, width_px
+        self.source_px, self.condition_px = source_px, condition_px
+        self.max_tokens = max_tokens
+        self.cache_folder = cache_folder
+        self.gradient_checkpointing = gradient_checkpointing
+        self.vae_batch_size = vae_batch_size
+        self.encoder_calls = 0
+        self.forward_passes = 0
+        self.sets: WeightSets | None = None
+        self._frozen: _Frozen | None = None
+
+    def load(self) -> None:
+        """See ``Policy``.
+
+        Raises:
+            ValueError: The transformer belongs to another pipeline, or a size does not fit the autoencoder.
+        """
+        transformer = self.start.component("transformer")
+        foreign = [flag for flag in OTHER_PIPELINES if getattr(transformer.config, flag, False)]
+        if foreign:
+            raise ValueError(f"the transformer is not one of QwenImageEditPlusPipeline: it has {', '.join(foreign)}")
+        if self.gradient_checkpointing:
+            transformer.enable_gradient_checkpointing()
+        self._frozen = _Frozen(self.start, self.cache_folder, self._source_size(), self.condition_px)
+        unit = 2 * self._frozen.factor
+        for name, value in (("height_px", self.height_px), ("width_px", self.width_px)):
+            if value < unit or value % unit:
+                raise ValueError(f"{name} {value} is not a multiple of {unit}")
+        self.sets = self.weights_config.prepare(transformer)
+
+    def encode(self, prompts: Sequence[Prompt]) -> Conditions:
+        """See ``Policy``: ``prompt_embeds`` (B, L, D), ``prompt_mask`` (B, L) and ``source`` (B, C, H, W), on the CPU.
+
+        For true guidance, the negative of a prompt is the same source with an empty text.
+
+        Raises:
+            BadRecord: A prompt has no source, its source cannot be opened, or it makes more than ``max_tokens``.
+        """
+        keys = [prompt_key(prompt.text, _source_bytes(prompt)) for prompt in prompts]
+        return Conditions.stack(self._loaded.cache.rows(keys, lambda at: self._encode([prompts[i] for i in at])))
+
+    def noise(self, seeds: Sequence[int]) -> Tensor:
+        """See ``Policy``."""
+        factor, channels = self._loaded.factor, self._loaded.vae.config.z_dim
+        shape = (channels, self.height_px // factor, self.width_px // factor)
+        rows = [torch.randn(shape, generator=torch.Generator().manual_seed(int(seed))) for seed in seeds]
+        return torch.stack(rows).to(self._device)
+
+    def sigmas(self, steps: int) -> tuple[float, ...]:
+        """See ``Policy``; the shift towards noise grows with the number of tokens drawn.
+
+        Raises:
+            ValueError: The scheduler cannot make a schedule of so few steps.
+        """
+        import numpy as np
+        from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit_plus import calculate_shift
+
+        scheduler = copy.deepcopy(self._loaded.scheduler)
+        names = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
+        tokens = self.height_px * self.width_px // (2 * self._loaded.factor) ** 2
+        mu = calculate_shift(tokens, *(scheduler.config[name] for name in names))
+        with np.errstate(invalid="ignore"):
+            scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / steps, steps), mu=mu)
+        if not bool(scheduler.sigmas.isfinite().all()):
+            raise ValueError(f"steps {steps}: the scheduler ends at shift_terminal, which needs at least 2 steps")
+        return tuple(scheduler.sigmas.tolist())
+
+    def velocity(self, x_sigma: Tensor, sigma_B: Tensor, conditions: Conditions) -> Tensor:
+        """See ``Policy``: of the transformer's tokens, the first are the velocity; those of the source are left out."""
+        given = conditions.tensors
+        transformer = self._sets.active
+        dtype = next(transformer.parameters()).dtype
+        drawn, source = pack(x_sigma), pack(given["source"])
+        shapes = [(1, x.shape[-2] // 2, x.shape[-1] // 2) for x in (x_sigma, given["source"])]
+        mask = given["prompt_mask"]
+        self.forward_passes += 1
+        tokens = transformer(
+            hidden_states=torch.cat([drawn.to(dtype), source.to(dtype)], dim=1),
+            timestep=sigma_B,
+            encoder_hidden_states=given["prompt_embeds"].to(dtype),
+            encoder_hidden_states_mask=None if bool(mask.all()) else mask,  # attention without a mask is faster
+            img_shapes=[shapes] * len(x_sigma),
+            return_dict=False,
+        )[0]
+        return unpack(tokens[:, : drawn.shape[1]], x_sigma.shape[-2]).to(x_sigma.dtype)
+
+    def guided(self, v: Tensor, v_negative: Tensor, scale: float) -> Tensor:
+        """True guidance as this pipeline does it: ``v_neg + s (v - v_neg)``, each token brought back to the length of v."""
+        towards = pack(v)
+        pushed = pack(v_negative + scale * (v - v_negative))
+        length = towards.norm(dim=-1, keepdim=True) / pushed.norm(dim=-1, keepdim=True)
+        return unpack(pushed * length, v.shape[-2])
+
+    def weights(self, name: WeightSet) -> AbstractContextManager[None]:
+        """See ``Policy``."""
+        return self._sets.use(name)
+
+    def tensors(self, name: WeightSet) -> list[Tensor]:
+        """See ``Policy``."""
+        return self._sets.tensors(name)
+
+    def latents(self, pictures: Sequence[Image]) -> Tensor:
+        """See ``Policy``; pictures of another size are resized, and stretched if need be."""
+        size = (self.height_px, self.width_px)
+        return self._loaded.latents(pictures, size, self._device, self.vae_batch_size)
+
+    def decode(self, latents: Tensor) -> list[Image]:
+        """See ``Policy``."""
+        return self._loaded.decode(latents, self._device, self.vae_batch_size)
+
+    @property
+    def _loaded(self) -> _Frozen:
+        if self._frozen is None:
+            raise RuntimeError("the policy is not loaded: call load() first")
+        return self._frozen
+
+    @property
+    def _sets(self) -> WeightSets:
+        if self.sets is None:
+            raise RuntimeError("the policy is not loaded: call load() first")
+        return self.sets
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self._sets.parameters()).device
