@@ -187,3 +187,9 @@ class PolicyBatch:
     usable_B: Tensor
     conditions: Conditions
     names: tuple[str, ...]
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> PolicyBatch:
+        """The same on another device."""
+        moved = (t.to(device, non_blocking=non_blocking) for t in (self.x0, self.sigma_B, self.seeds_B))
+        rest = (t.to(device, non_blocking=non_blocking) for t in (self.reward_weight_B, self.usable_B))
+        return PolicyBatch(*moved, *rest, self.conditions.to(device), self.names)

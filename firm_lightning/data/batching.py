@@ -68,6 +68,15 @@ class ResumableOrder(DistributedSampler[int]):
         yield from self.order()[done:]
 
 
+class ShuffledOrder(ResumableOrder):
+    """Indices shuffled anew in every epoch, split over processes; arguments as for ``ResumableOrder``."""
+
+    def order(self) -> list[int]:
+        """A permutation by seed and epoch, wrapped round to the front so that processes get as many each."""
+        shuffled = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.dataset))  # type: ignore[arg-type]
+        return np.resize(shuffled, self.total_size)[self.rank :: self.num_replicas].tolist()
+
+
 class LengthGroupedSampler(ResumableOrder):
     """Shuffled indices, ordered so that consecutive batches hold records of like length: less padding, same records.
 

@@ -1,4 +1,4 @@
-"""The raw records of a prompt file, whatever its layout, each with where it stands; nothing is judged here but bytes."""
+"""The raw records of a prompt file, whatever its layout, each with where it stands."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from firm_lightning.data.issues import RecordIssues
 from firm_lightning.data.prompt_rows import Row, read_rows
-from firm_lightning.data.records import BadRecord, OnBadRecord, leaves_root, outside_root
+from firm_lightning.data.records import BadRecord, OnBadRecord, kind_of, leaves_root, outside_root
 from firm_lightning.pictures import MAX_PIXELS, image_size, open_image
 from firm_lightning.types import ImageRef, Prompt
 
@@ -116,10 +116,10 @@ class PromptFile:
             raise row.value
         raw = {"prompt": row.value} if isinstance(row.value, str) else row.value
         if not isinstance(raw, dict):
-            raise BadRecord(row.origin, f"a prompt must be text or an object, found {type(raw).__name__}")
-        text, text_key = _text(raw, row.origin)
+            raise BadRecord(row.origin, f"a prompt must be text or an object, found {kind_of(raw)}")
+        text, text_key = prompt_text(raw, row.origin)
         identifier = _identifier(raw, row)
-        source = _source(raw, root, row.origin)
+        source = image_ref(raw, "image", root, row.origin)
         if source is not None:
             image_size(source, origin=row.origin, max_pixels=self.max_pixels)
         elif self.needs_source:
@@ -160,14 +160,14 @@ def metadata_file(path: Path) -> Path:
     return files[0]
 
 
-def _text(raw: dict[str, Any], origin: str) -> tuple[str, str]:
-    """The text without white space around it, and the key that it stood under."""
+def prompt_text(raw: dict[str, Any], origin: str) -> tuple[str, str]:
+    """The text without white space around it, and the key that it stood under; raises ``BadRecord``."""
     key = next((key for key in TEXT_KEYS if key in raw), None)
     if key is None:
         raise BadRecord(origin, f"'{TEXT_KEYS[0]}' is missing")
     text = raw[key]
     if not isinstance(text, str):
-        raise BadRecord(origin, f"'{key}' must be text, found {type(text).__name__}")
+        raise BadRecord(origin, f"'{key}' must be text, found {kind_of(text)}")
     if not text.strip():
         raise BadRecord(origin, "the prompt is empty", "Write what is to be drawn, or remove the line.")
     try:
@@ -182,19 +182,24 @@ def _identifier(raw: dict[str, Any], row: Row) -> str:
     if value is None:
         return f"{row.number:06d}"
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise BadRecord(row.origin, f"'id' must be text, found {type(value).__name__}")
+        raise BadRecord(row.origin, f"'id' must be text, found {kind_of(value)}")
     if not str(value).strip():
         raise BadRecord(row.origin, "'id' is empty", "Give every prompt an id of its own, or none.")
     return str(value)
 
 
-def _source(raw: dict[str, Any], root: Path, origin: str) -> ImageRef | None:
-    name = raw.get("image")
+def image_ref(raw: dict[str, Any], key: str, root: Path, origin: str) -> ImageRef | None:
+    """The picture that stands under ``key``, below ``root`` or ``root/images``; None if there is none.
+
+    Raises:
+        BadRecord: It is no path, or one that leaves the root. Whether the file is there is not looked at.
+    """
+    name = raw.get(key)
     if name is None:
         return None
     if not isinstance(name, str) or not name:
-        shown = "empty text" if name == "" else type(name).__name__
-        raise BadRecord(origin, f"'image' must be a relative path, found {shown}")
+        shown = "empty text" if name == "" else kind_of(name)
+        raise BadRecord(origin, f"'{key}' must be a relative path, found {shown}")
     if leaves_root(name):
         raise outside_root(name, root, origin)
     below = f"{IMAGES_FOLDER}/{name}"

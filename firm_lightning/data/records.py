@@ -15,6 +15,7 @@ __all__ = [
     "BadRecord",
     "OnBadRecord",
     "TEXT_FIELDS",
+    "kind_of",
     "leaves_root",
     "length_hint",
     "outside_root",
@@ -42,7 +43,7 @@ def parse_judgement(raw: object, *, root: Path | None, origin: str, labelled: bo
         BadRecord: for the first thing that is wrong.
     """
     if not isinstance(raw, dict):
-        raise BadRecord(origin, f"a record must be an object, found {_kind(raw)}")
+        raise BadRecord(origin, f"a record must be an object, found {kind_of(raw)}")
     task = _task(raw.get("task", _ABSENT), origin)
     texts = {field: _text(raw, field, origin) for field in TEXT_FIELDS}
     return Judgement(
@@ -95,23 +96,24 @@ def raw_record(judgement: Judgement, images: list[str]) -> dict[str, Any]:
     return raw | {field: value for field in TEXT_FIELDS if (value := getattr(judgement, field))}
 
 
-def length_hint(judgement: Judgement) -> int:
-    """Characters of what is asked and answered, for length-grouped batches; pictures and rubric are not counted."""
-    return len(judgement.question or judgement.prompt) + len(judgement.answer or judgement.reasoning)
-
-
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
+    """What was found instead, in words: ``a list``, ``null``, or the value itself, cut to 40 characters."""
     if value is _ABSENT:
         return "nothing"
     shown = repr(value)
     return _TYPE_NAMES.get(type(value), shown if len(shown) <= 40 else shown[:37] + "...")
 
 
+def length_hint(judgement: Judgement) -> int:
+    """Characters of what is asked and answered, for length-grouped batches; pictures and rubric are not counted."""
+    return len(judgement.question or judgement.prompt) + len(judgement.answer or judgement.reasoning)
+
+
 def _identifier(value: object, origin: str) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):
-        raise BadRecord(origin, f"'id' must be text, found {_kind(value)}")
+        raise BadRecord(origin, f"'id' must be text, found {kind_of(value)}")
     if not value.strip():
         raise BadRecord(origin, "'id' is empty", "Give every record an id of its own.")
     return value
@@ -127,7 +129,7 @@ def _task(value: object, origin: str) -> Task:
 
 def _images(value: object, task: Task, root: Path | None, origin: str) -> tuple[ImageRef, ...]:
     if not isinstance(value, list | tuple):
-        raise BadRecord(origin, f"'images' must be a list of relative paths, found {_kind(value)}")
+        raise BadRecord(origin, f"'images' must be a list of relative paths, found {kind_of(value)}")
     wanted = IMAGES_PER_TASK[task]
     if len(value) != wanted:
         what = "2 pictures (source, edited)" if wanted == 2 else "1 picture"
@@ -142,14 +144,14 @@ def _images(value: object, task: Task, root: Path | None, origin: str) -> tuple[
             refs.append(ImageRef(entry, root=root))
         else:
             raise BadRecord(
-                origin, f"'images' must hold relative paths, found {'empty text' if entry == '' else _kind(entry)}"
+                origin, f"'images' must hold relative paths, found {'empty text' if entry == '' else kind_of(entry)}"
             )
     return tuple(refs)
 
 
 def _prompt(value: object, task: Task, origin: str) -> str:
     if not isinstance(value, str):
-        raise BadRecord(origin, f"'prompt' must be text, found {_kind(value)}")
+        raise BadRecord(origin, f"'prompt' must be text, found {kind_of(value)}")
     if not value.strip() and task != "quality":
         raise BadRecord(origin, f"'prompt' is empty, which task '{task}' does not allow")
     return value
@@ -172,5 +174,5 @@ def _text(raw: dict[str, Any], field: str, origin: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise BadRecord(origin, f"'{field}' must be text, found {_kind(value)}")
+        raise BadRecord(origin, f"'{field}' must be text, found {kind_of(value)}")
     return value

@@ -108,7 +108,7 @@ def scene_judgements(
             pictures = [draw(scene, size_px=image_px, style=style) for scene in drawn.scenes]
             if degradation:
                 pictures = [degradation.apply(picture, rng) for picture in pictures]
-            refs = tuple(_png(picture, f"{name}-{member}-{index}.png") for index, picture in enumerate(pictures))
+            refs = tuple(as_png(picture, f"{name}-{member}-{index}.png") for index, picture in enumerate(pictures))
             yield Judgement(
                 id=f"{name}-{member}",
                 task=task,
@@ -137,7 +137,8 @@ def _draw_samples(
     ]
 
 
-def _png(picture: Image.Image, name: str) -> ImageRef:
+def as_png(picture: Image.Image, name: str) -> ImageRef:
+    """The picture as a file in memory."""
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", compress_level=1)
     return ImageRef(name=name, data=buffer.getvalue())

@@ -17,20 +17,23 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from firm_lightning.data.batching import EpochPlace, ResumableOrder, place_of, resumed_place
-from firm_lightning.data.groups import check_arithmetic, groups_of_round, picture_seed
+from firm_lightning.data.groups import GroupSampler, RoundPlan, check_arithmetic
 from firm_lightning.data.prompts import PromptFile
 from firm_lightning.modules.drawing import Drawn, Studio
+from firm_lightning.modules.evaluation import Evaluation, ToDraw, log_evaluation
 from firm_lightning.modules.policy_checks import check_weight_sets, not_finite
 from firm_lightning.modules.policy_weights import with_frozen, without_frozen
-from firm_lightning.modules.round_stats import evaluation_stats, round_stats
+from firm_lightning.modules.round_stats import round_stats
 from firm_lightning.modules.rounds import Round, RoundBatches
 from firm_lightning.objectives.diffusion_nft import behaviour_update, ema_update
 from firm_lightning.objectives.nft_objective import DiffusionNFT
 from firm_lightning.protocols import PictureReward, Policy, Truth
-from firm_lightning.types import PolicyBatch, Prompt
+from firm_lightning.types import PolicyBatch
 
 RL_KEY = "diffusion_rl"
 """Under this key a checkpoint holds the place in the round and what the behaviour weights are."""
+ANOTHER_SEED = 1_000_003
+"""Added to the seed for each further attempt at a round."""
 ROUNDS_TO_TRY = 3
 """So many rounds in a row that cannot be read stop the run: the critic is broken, not unlucky."""
 
@@ -44,10 +47,9 @@ class DiffusionRL(pl.LightningModule):
         policy: What is taught.
         reward: What it is taught with: a frozen critic and a formula.
         prompts: The prompts that rounds are drawn from.
-        val_prompts: Prompts that are never learnt from, for ``validate`` and ``test``; drawn by the averaged weights.
         objective: The loss and its settings.
         studio: How pictures of a round are drawn.
-        eval_studio: How pictures of ``validate``, ``test`` and ``predict`` are drawn; as in rounds if null.
+        evaluation: What ``validate``, ``test`` and ``predict`` draw; null: nothing.
         truth: Measures pictures exactly beside the critic (scenes); nothing learns from it.
         prompts_per_round: Groups of a round, over all processes.
         pictures_per_prompt: Pictures of a group.
@@ -70,8 +72,7 @@ class DiffusionRL(pl.LightningModule):
         prompts: PromptFile,
         objective: DiffusionNFT,
         studio: Studio,
-        val_prompts: PromptFile | None = None,
-        eval_studio: Studio | None = None,
+        evaluation: Evaluation | None = None,
         truth: Truth | None = None,
         prompts_per_round: int = 24,
         pictures_per_prompt: int = 12,
@@ -89,10 +90,9 @@ class DiffusionRL(pl.LightningModule):
         self.policy = policy
         self.reward = reward
         self.prompts = prompts
-        self.val_prompts = val_prompts
         self.objective = objective
         self.studio = studio
-        self.eval_studio = eval_studio or studio
+        self.evaluation = evaluation
         self.truth = truth
         self.prompts_per_round = prompts_per_round
         self.pictures_per_prompt = pictures_per_prompt
@@ -109,7 +109,8 @@ class DiffusionRL(pl.LightningModule):
         self._round_stats: dict[str, float] = {}
         self._resumed: EpochPlace | None = None
         self._behaviour_is_current = True
-        self._steps_seen = 0
+        self._rounds_followed = 0
+        self._steps = 0
 
     def configure_model(self) -> None:
         """Load the policy; the critic loads itself at its first request."""
@@ -118,11 +119,12 @@ class DiffusionRL(pl.LightningModule):
     def setup(self, stage: str) -> None:
         """Before anything expensive: the arithmetic of a round, and all prompts."""
         self.prompts.prompts()
-        if self.val_prompts is not None:
-            self.val_prompts.prompts()
+        if self.evaluation is not None:
+            self.evaluation.prompts.prompts()
         if stage == "fit":
             if self.trainer.reload_dataloaders_every_n_epochs != 1:  # type: ignore[attr-defined]
                 raise ValueError("set trainer.reload_dataloaders_every_n_epochs to 1: every epoch collects a new round")
+            self._plan(0, 0)
             check_arithmetic(
                 prompts_per_round=self.prompts_per_round,
                 pictures_per_prompt=self.pictures_per_prompt,
@@ -130,16 +132,16 @@ class DiffusionRL(pl.LightningModule):
                 batch_size=self.batch_size,
                 world_size=self.trainer.world_size,
                 accumulate=self.trainer.accumulate_grad_batches,
-                prompts=len(self.prompts.prompts()),
             )
 
     def on_fit_start(self) -> None:
         """Weight sets that do not switch would learn nothing in silence."""
-        check_weight_sets(self.policy, self.prompts.prompts()[:1], fresh=self.trainer.global_step == 0)
+        check_weight_sets(self.policy, self.prompts.prompts()[:1], fresh=self._steps == 0)
 
     def train_dataloader(self) -> DataLoader[PolicyBatch]:
         """Collect a round with the behaviour weights and hand out its micro-batches."""
         number = self.trainer.current_epoch
+        self._follow(number)
         batches = RoundBatches(
             self.collect(number),
             sigmas=self.policy.sigmas(self.studio.steps)[:-1],
@@ -155,10 +157,12 @@ class DiffusionRL(pl.LightningModule):
     def collect(self, number: int) -> Round:
         """Draw every prompt's group, have it scored, turn rewards into advantages; redraw a round that is no use."""
         for attempt in range(ROUNDS_TO_TRY):
-            prompts, seeds = self._pictures_to_draw(number, attempt)
+            plan = self._plan(number, attempt)
+            prompts = [self.prompts.prompts()[place.prompt] for place in plan.places]
+            seeds = [place.seed for place in plan.places]
             with self.policy.weights("behaviour"):
                 drawn = self.studio.draw_and_score(self.policy, prompts, seeds, reward=self.reward, truth=self.truth)
-            round_, stats = self._taught_by(drawn)
+            round_, stats = self._taught_by(drawn, plan)
             unreadable = stats["round/unreadable_share"]
             if unreadable <= self.max_unreadable_share:
                 self.drawn, self._round_stats = drawn, stats
@@ -171,6 +175,10 @@ class DiffusionRL(pl.LightningModule):
                 raise ValueError(f"{problem}; look at what it answers, or set stop_on_unreadable to false")
             rank_zero_warn(f"{problem}; it is dropped and another one drawn")
         raise ValueError(f"{problem}, {ROUNDS_TO_TRY} times in a row; look at what the critic answers")
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Rows of a round move; prompts that are to be drawn are no tensors."""
+        return batch.to(device) if isinstance(batch, PolicyBatch) else batch
 
     def training_step(self, batch: PolicyBatch, batch_idx: int) -> Tensor:
         """The loss of DiffusionNFT."""
@@ -186,34 +194,39 @@ class DiffusionRL(pl.LightningModule):
         """Log what the round was like."""
         self.log_dict(self._round_stats, sync_dist=True)
 
-    def on_train_batch_end(self, outputs: Any, batch: PolicyBatch, batch_idx: int) -> None:
-        """After an optimiser step the current weights are new."""
-        if self.trainer.global_step != self._steps_seen:
-            self._steps_seen = self.trainer.global_step
-            self._behaviour_is_current = False
-            ema_update(self.policy.tensors("ema"), self.policy.tensors("current"), self.ema_decay)
-
-    def on_train_epoch_end(self) -> None:
-        """After a round the behaviour weights follow the current ones."""
-        decay = self.objective.behaviour_decay.decay(self.trainer.current_epoch)
-        behaviour_update(self.policy.tensors("behaviour"), self.policy.tensors("current"), decay)
-        self._behaviour_is_current = decay == 0
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """After it the current weights are new. (Any later hook comes after checkpoints are written.)"""
+        super().optimizer_step(*args, **kwargs)
+        self._steps += 1
+        self._behaviour_is_current = False
+        ema_update(self.policy.tensors("ema"), self.policy.tensors("current"), self.ema_decay)
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
-        """The prompts that are never learnt from."""
-        return self._eval_loader()
+        """The prompts that are never learnt from; nothing where there are none."""
+        return self.evaluation.loader(self.evaluation.to_draw()) if self.evaluation is not None else []
 
     def test_dataloader(self) -> DataLoader[Any] | list[Any]:
         """As for validation."""
-        return self._eval_loader()
+        return self.val_dataloader()
 
-    def validation_step(self, batch: Sequence[Prompt], batch_idx: int) -> Drawn:
-        """Draw with the averaged weights and score."""
+    def predict_dataloader(self) -> DataLoader[Any] | list[Any]:
+        """What no callback knows to be drawn already."""
+        if self.evaluation is None:
+            return []
+        return self.evaluation.loader(self.evaluation.left_to_draw(self.trainer.callbacks))  # type: ignore[attr-defined]
+
+    def validation_step(self, batch: Sequence[ToDraw], batch_idx: int) -> Drawn:
+        """Draw and judge."""
         return self._evaluate(batch, "val")
 
-    def test_step(self, batch: Sequence[Prompt], batch_idx: int) -> Drawn:
-        """Draw with the averaged weights and score."""
+    def test_step(self, batch: Sequence[ToDraw], batch_idx: int) -> Drawn:
+        """Draw and judge."""
         return self._evaluate(batch, "test")
+
+    def predict_step(self, batch: Sequence[ToDraw], batch_idx: int) -> Drawn:
+        """Draw; a callback writes the pictures."""
+        assert self.evaluation is not None
+        return self.evaluation.draw(self.policy, batch)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW at a constant learning rate on the current weights."""
@@ -225,7 +238,8 @@ class DiffusionRL(pl.LightningModule):
         checkpoint[RL_KEY] = {
             "place": place_of(self.trainer),
             "behaviour_is_current": self._behaviour_is_current,
-            "steps_seen": self._steps_seen,
+            "rounds_followed": self._rounds_followed,
+            "steps": self._steps,
         }
         if "state_dict" in checkpoint:
             checkpoint["state_dict"] = without_frozen(self, checkpoint["state_dict"])
@@ -235,56 +249,55 @@ class DiffusionRL(pl.LightningModule):
         state = checkpoint[RL_KEY]
         self._resumed = resumed_place(state["place"])
         self._behaviour_is_current = state["behaviour_is_current"]
-        self._steps_seen = state["steps_seen"]
+        self._rounds_followed = state["rounds_followed"]
+        self._steps = state["steps"]
         if "state_dict" in checkpoint:
             checkpoint["state_dict"] = with_frozen(self, checkpoint["state_dict"])
 
-    def _pictures_to_draw(self, number: int, attempt: int) -> tuple[list[Prompt], list[int]]:
-        """Prompt and seed of each picture of this process's part of a round, group by group."""
-        known = self.prompts.prompts()
-        groups = groups_of_round(
-            prompts=len(known),
-            number=number,
-            attempt=attempt,
+    def _follow(self, number: int) -> None:
+        """After a round the behaviour weights follow the current ones; done before the next round, once.
+
+        (At the end of an epoch it would be lost on runs that are resumed from a checkpoint of the last step.)
+        """
+        if number > self._rounds_followed:
+            decay = self.objective.behaviour_decay.decay(number - 1)
+            behaviour_update(self.policy.tensors("behaviour"), self.policy.tensors("current"), decay)
+            self._rounds_followed = number
+            self._behaviour_is_current = decay == 0
+
+    def _plan(self, number: int, attempt: int) -> RoundPlan:
+        """What this process draws; another attempt at a round draws other prompts."""
+        sampler = GroupSampler(
+            prompts=len(self.prompts.prompts()),
             prompts_per_round=self.prompts_per_round,
             pictures_per_prompt=self.pictures_per_prompt,
-            seed=self.seed,
-            rank=self.global_rank,
+            seed=self.seed + attempt * ANOTHER_SEED,
             world_size=self.trainer.world_size,
+            rank=self.global_rank,
         )
-        drawn = [(known[group.prompt], seed) for group in groups for seed in group.seeds]
-        return [prompt for prompt, _ in drawn], [seed for _, seed in drawn]
+        return sampler.plan(number)
 
-    def _taught_by(self, drawn: Drawn) -> tuple[Round, dict[str, float]]:
-        """This process's part of the round, advantages over the whole of it."""
-        K = self.pictures_per_prompt
-        everywhere = self.all_gather((drawn.rewards.reward_01.view(-1, K), drawn.rewards.readable.view(-1, K)))
-        reward_GK, readable_GK = (part.reshape(-1, K).cpu() for part in everywhere)
+    def _taught_by(self, drawn: Drawn, plan: RoundPlan) -> tuple[Round, dict[str, float]]:
+        """This process's part of the round; the advantages are over the whole of it."""
+        assert drawn.rewards is not None
+        everywhere = self.all_gather((drawn.rewards.reward_01, drawn.rewards.readable))
+        reward_GK, readable_GK = (part.reshape(-1, self.pictures_per_prompt).cpu() for part in everywhere)
         advantages = self.objective.advantages(reward_GK, readable_GK.bool())
-        own = slice(self.global_rank * len(drawn.rollouts) // K, (self.global_rank + 1) * len(drawn.rollouts) // K)
-        first_of_group = [rollout.prompt for rollout in drawn.rollouts[::K]]
+        own = slice(self.global_rank * len(plan.places), (self.global_rank + 1) * len(plan.places))
+        first_group = plan.places[0].group
+        prompts = [self.prompts.prompts()[n] for n in plan.prompt_G[first_group : plan.places[-1].group + 1]]
         round_ = Round(
             x0_P=torch.stack([rollout.x0 for rollout in drawn.rollouts]),
-            prompt_P=torch.arange(len(drawn.rollouts)) // K,
-            reward_weight_P=self.objective.reward_weights(advantages)[own].reshape(-1),
-            usable_P=advantages.usable_GK[own].reshape(-1),
-            conditions=self.policy.encode(first_of_group).to("cpu"),
-            names=tuple(prompt.id for prompt in first_of_group),
+            prompt_P=torch.tensor([place.group - first_group for place in plan.places]),
+            reward_weight_P=self.objective.reward_weights(advantages).reshape(-1)[own],
+            usable_P=advantages.usable_GK.reshape(-1)[own],
+            conditions=self.policy.encode(prompts).to("cpu"),
+            names=tuple(prompt.id for prompt in prompts),
         )
         return round_, round_stats(drawn, reward_GK, readable_GK.bool(), advantages)
 
-    def _eval_loader(self) -> DataLoader[Any] | list[Any]:
-        if self.val_prompts is None:
-            return []
-        prompts = self.val_prompts.prompts()
-        return DataLoader(prompts, batch_size=self.eval_studio.batch_size, collate_fn=list)  # type: ignore[arg-type]
-
-    def _evaluate(self, prompts: Sequence[Prompt], stage: str) -> Drawn:
-        """One picture for each prompt, always from the same noise."""
-        seeds = [picture_seed(self.seed, prompt.id) for prompt in prompts]
-        with self.policy.weights("ema"):
-            drawn = self.eval_studio.draw_and_score(self.policy, prompts, seeds, reward=self.reward, truth=self.truth)
-        for name, (value, count) in evaluation_stats(drawn).items():
-            if count:
-                self.log(f"{stage}/{name}", value, batch_size=count, sync_dist=True, on_epoch=True, on_step=False)
+    def _evaluate(self, batch: Sequence[ToDraw], stage: str) -> Drawn:
+        assert self.evaluation is not None
+        drawn = self.evaluation.draw(self.policy, batch)
+        log_evaluation(self, drawn, stage)
         return drawn

@@ -19,10 +19,14 @@ class Drawn:
     """Pictures with their rewards; ``truth`` holds what was measured exactly, one number for each picture."""
 
     rollouts: tuple[Rollout, ...]
-    rewards: Rewards
+    rewards: Rewards | None
     truth: dict[str, list[float]] = field(default_factory=dict)
     sampling_s: float = 0.0
     waiting_s: float = 0.0
+
+    def to(self, device: object) -> Drawn:
+        """Lightning moves what ``predict`` gives back; this stays where it is."""
+        return self
 
 
 class Studio:
@@ -72,10 +76,10 @@ class Studio:
         prompts: Sequence[Prompt],
         seeds: Sequence[int],
         *,
-        reward: PictureReward,
+        reward: PictureReward | None,
         truth: Truth | None = None,
     ) -> Drawn:
-        """Draw in batches; while one is drawn, the last is scored by another thread."""
+        """Draw in batches; while one is drawn, the last is scored by another thread (not at all without a reward)."""
         rollouts: list[Rollout] = []
         pending: list[Future[Rewards]] = []
         start = time.perf_counter()
@@ -83,14 +87,16 @@ class Studio:
             for first in range(0, len(prompts), self.batch_size):
                 batch = slice(first, first + self.batch_size)
                 drawn = self.draw(policy, prompts[batch], seeds[batch])
-                pending.append(critic.submit(reward.reward, drawn))
+                if reward is not None:
+                    pending.append(critic.submit(reward.reward, drawn))
                 rollouts += drawn
                 _raise_early(pending)
             drawn_at = time.perf_counter()
             parts = [future.result() for future in pending]
         waited_until = time.perf_counter()
         measured = truth.measure([r.prompt for r in rollouts], [r.picture for r in rollouts]) if truth else {}
-        return Drawn(tuple(rollouts), joined(parts), measured, drawn_at - start, waited_until - drawn_at)
+        rewards = joined(parts) if parts else None
+        return Drawn(tuple(rollouts), rewards, measured, drawn_at - start, waited_until - drawn_at)
 
 
 def joined(parts: Sequence[Rewards]) -> Rewards:

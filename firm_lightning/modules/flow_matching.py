@@ -9,10 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from firm_lightning.data.drawings import Drawing
+from firm_lightning.modules.drawing import Drawn
+from firm_lightning.modules.evaluation import Evaluation, ToDraw, log_evaluation
 from firm_lightning.modules.policy_weights import with_frozen, without_frozen
 from firm_lightning.modules.schedule import warmup_cosine
 from firm_lightning.objectives.diffusion_nft import ema_update
@@ -26,6 +30,7 @@ class FlowMatching(pl.LightningModule):
 
     Args:
         policy: What is taught.
+        evaluation: What ``test`` and ``predict`` draw; null: nothing.
         prompt_dropout: Share of prompts that are left out in training, for classifier-free guidance (arXiv 2207.12598).
         sigma_mean: Mean of the normal distribution whose logistic is the flow time; above 0 leans towards noise.
         sigma_std: Its standard deviation.
@@ -34,12 +39,14 @@ class FlowMatching(pl.LightningModule):
         weight_decay: Decoupled weight decay, on matrices only.
         betas: Decay of AdamW's two moments.
         ema_decay: Share of the averaged weights that is kept at each optimiser step.
+        seed: Seed of sigmas, dropout and noise.
     """
 
     def __init__(
         self,
         *,
         policy: Policy,
+        evaluation: Evaluation | None = None,
         prompt_dropout: float = 0.1,
         sigma_mean: float = 0.0,
         sigma_std: float = 1.0,
@@ -48,6 +55,7 @@ class FlowMatching(pl.LightningModule):
         weight_decay: float = 0.01,
         betas: tuple[float, float] = (0.9, 0.99),
         ema_decay: float = 0.999,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         for name, share in (("prompt_dropout", prompt_dropout), ("warmup_share", warmup_share)):
@@ -56,6 +64,7 @@ class FlowMatching(pl.LightningModule):
         if sigma_std <= 0:
             raise ValueError(f"sigma_std {sigma_std:g} must be above 0")
         self.policy = policy
+        self.evaluation = evaluation
         self.prompt_dropout = prompt_dropout
         self.sigma_mean = sigma_mean
         self.sigma_std = sigma_std
@@ -64,11 +73,16 @@ class FlowMatching(pl.LightningModule):
         self.weight_decay = weight_decay
         self.betas = betas
         self.ema_decay = ema_decay
-        self._steps_seen = 0
+        self.seed = seed
+        self._steps = 0
 
     def configure_model(self) -> None:
         """Load the policy."""
         self.policy.load()
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Pictures and prompts move as tensors, later."""
+        return batch
 
     def training_step(self, batch: Sequence[Drawing], batch_idx: int) -> Tensor:
         """The squared error of the velocity."""
@@ -85,12 +99,33 @@ class FlowMatching(pl.LightningModule):
         with self.policy.weights("ema"):
             self.log("val/loss", self._loss(batch, with_dropout=False), batch_size=len(batch), sync_dist=True)
 
-    def on_train_batch_end(self, outputs: Any, batch: Sequence[Drawing], batch_idx: int) -> None:
-        """After an optimiser step the average moves, faster in the beginning."""
-        if self.trainer.global_step != self._steps_seen:
-            self._steps_seen = self.trainer.global_step
-            decay = min(self.ema_decay, (1 + self._steps_seen) / (10 + self._steps_seen))
-            ema_update(self.policy.tensors("ema"), self.policy.tensors("current"), decay)
+    def test_dataloader(self) -> DataLoader[Any] | list[Any]:
+        """The prompts of the evaluation; nothing where there is none."""
+        return self.evaluation.loader(self.evaluation.to_draw()) if self.evaluation is not None else []
+
+    def predict_dataloader(self) -> DataLoader[Any] | list[Any]:
+        """What no callback knows to be drawn already."""
+        if self.evaluation is None:
+            return []
+        return self.evaluation.loader(self.evaluation.left_to_draw(self.trainer.callbacks))  # type: ignore[attr-defined]
+
+    def test_step(self, batch: Sequence[ToDraw], batch_idx: int) -> Drawn:
+        """Draw and judge."""
+        drawn = self.predict_step(batch, batch_idx)
+        log_evaluation(self, drawn, "test")
+        return drawn
+
+    def predict_step(self, batch: Sequence[ToDraw], batch_idx: int) -> Drawn:
+        """Draw; a callback writes the pictures."""
+        assert self.evaluation is not None
+        return self.evaluation.draw(self.policy, batch)
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """After it the average moves, faster in the beginning. (Later hooks come after checkpoints are written.)"""
+        super().optimizer_step(*args, **kwargs)
+        self._steps += 1
+        decay = min(self.ema_decay, (1 + self._steps) / (10 + self._steps))
+        ema_update(self.policy.tensors("ema"), self.policy.tensors("current"), decay)
 
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW with linear warm-up and cosine decay over all optimiser steps of the run."""
@@ -109,19 +144,21 @@ class FlowMatching(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """What never changes is left out."""
-        checkpoint["flow_matching"] = {"steps_seen": self._steps_seen}
+        checkpoint["flow_matching"] = {"steps": self._steps}
         if "state_dict" in checkpoint:
             checkpoint["state_dict"] = without_frozen(self, checkpoint["state_dict"])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The counterpart."""
-        self._steps_seen = checkpoint["flow_matching"]["steps_seen"]
+        self._steps = checkpoint["flow_matching"]["steps"]
         if "state_dict" in checkpoint:
             checkpoint["state_dict"] = with_frozen(self, checkpoint["state_dict"])
 
     def _loss(self, drawings: Sequence[Drawing], *, with_dropout: bool) -> Tensor:
-        """Sigma, dropout and noise of each row come from the row's own seed."""
-        generators = [torch.Generator().manual_seed(drawing.seed) for drawing in drawings]
+        """Sigma, dropout and noise of each row come from the record's place, the epoch and the seed alone."""
+        epoch = self.current_epoch if with_dropout else 0
+        seeds = [row_seed(self.seed, epoch, drawing.place) for drawing in drawings]
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         normal_B = torch.cat([torch.randn(1, generator=generator) for generator in generators])
         dropped = [bool(torch.rand(1, generator=generator) < self.prompt_dropout) for generator in generators]
         asked = [
@@ -137,3 +174,8 @@ class FlowMatching(pl.LightningModule):
 
 def _without_text(prompt: Prompt) -> Prompt:
     return Prompt(f"{prompt.id}-empty", "", source=prompt.source, origin=prompt.origin)
+
+
+def row_seed(*parts: int) -> int:
+    """A seed for ``torch.Generator`` from several whole numbers."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)

@@ -36,12 +36,14 @@ def round_stats(drawn: Drawn, reward_GK: Tensor, readable_GK: Tensor, advantages
 
 def evaluation_stats(drawn: Drawn) -> dict[str, tuple[float, int]]:
     """Mean of each number of some pictures and how many pictures it is over; 0 pictures where none could be read."""
-    known: dict[str, Tensor] = {"critic/reward": drawn.rewards.reward_01}
-    known |= {f"critic/{task}": score_01 for task, score_01 in drawn.rewards.scores_01.items()}
+    known: dict[str, Tensor] = {}
+    if drawn.rewards is not None:
+        known["critic/reward"] = drawn.rewards.reward_01
+        known["critic/unreadable_share"] = (~drawn.rewards.readable).float()
+        known |= {f"critic/{task}": score_01 for task, score_01 in drawn.rewards.scores_01.items()}
     known |= {f"truth/{name}": torch.tensor(values) for name, values in drawn.truth.items()}
     stats = {}
     for name, values in known.items():
         readable = values[~values.isnan()]
         stats[name] = (float(readable.mean()) if len(readable) else math.nan, len(readable))
-    readable_share = drawn.rewards.readable.float().mean()
-    return stats | {"critic/unreadable_share": (1 - float(readable_share), len(drawn.rollouts))}
+    return stats

@@ -9,16 +9,15 @@ Shape letters: B batch, C channels, H and W height and width, L tokens, D width.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from types import MethodType
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from firm_lightning.pictures import BadRecord, image_bytes, open_image
-from firm_lightning.policies.cache import ConditionCache, fingerprint, prompt_key
+from firm_lightning.policies.qwen_encoders import QwenEncoders
 from firm_lightning.policies.start import PipelineStart
 from firm_lightning.policies.weights import WeightsConfig, WeightSets
 from firm_lightning.types import Conditions, Prompt, WeightSet
@@ -26,9 +25,10 @@ from firm_lightning.types import Conditions, Prompt, WeightSet
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-ENCODERS = ("text_encoder", "tokenizer", "processor", "vae")
 OTHER_PIPELINES = ("guidance_embeds", "use_additional_t_cond", "use_layer3d_rope")
 """Flags of the transformer that ask for inputs which ``QwenImageEditPlusPipeline`` does not give."""
+LEAST = {"height_px": 1, "width_px": 1, "source_px": 32, "condition_px": 32, "max_tokens": 1, "vae_batch_size": 1}
+"""The pipeline resizes sources to multiples of 32."""
 
 
 class QwenImageEditPolicy(nn.Module):
@@ -49,7 +49,6 @@ class QwenImageEditPolicy(nn.Module):
         vae_batch_size: Pictures that go through the autoencoder, or the text encoder, at a time.
 
     Attributes:
-        encoder_calls: Batches that the text encoder has seen.
         forward_passes: Batches that the transformer has seen.
     """
 
@@ -68,40 +67,53 @@ class QwenImageEditPolicy(nn.Module):
         vae_batch_size: int = 4,
     ) -> None:
         super().__init__()
-        for name, value in (("source_px", source_px), ("condition_px", condition_px)):
-            if value < 32:
-                raise ValueError(f"{name} {value} is below 32, the least that the pipeline resizes a source to")
         self.start = start
         self.weights_config = weights
         self.height_px, self.width_px = height_px, width_px
-        self.source_px, self.condition_px = source_px, condition_px
-        self.max_tokens = max_tokens
+        self.source_px, self.condition_px, self.max_tokens = source_px, condition_px, max_tokens
         self.cache_folder = cache_folder
         self.gradient_checkpointing = gradient_checkpointing
         self.vae_batch_size = vae_batch_size
-        self.encoder_calls = 0
+        for name, least in LEAST.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} {getattr(self, name)} must be at least {least}")
         self.forward_passes = 0
         self.sets: WeightSets | None = None
-        self._frozen: _Frozen | None = None
+        self._encoders: QwenEncoders | None = None
 
     def load(self) -> None:
-        """See ``Policy``.
+        """See ``Policy``; a second call does nothing.
 
         Raises:
             ValueError: The transformer belongs to another pipeline, or a size does not fit the autoencoder.
         """
+        if self.sets is not None:
+            return
         transformer = self.start.component("transformer")
         foreign = [flag for flag in OTHER_PIPELINES if getattr(transformer.config, flag, False)]
         if foreign:
             raise ValueError(f"the transformer is not one of QwenImageEditPlusPipeline: it has {', '.join(foreign)}")
         if self.gradient_checkpointing:
             transformer.enable_gradient_checkpointing()
-        self._frozen = _Frozen(self.start, self.cache_folder, self._source_size(), self.condition_px)
-        unit = 2 * self._frozen.factor
+        self._encoders = QwenEncoders(
+            self.start,
+            cache_folder=self.cache_folder,
+            source_px=self.source_px,
+            proportions=self.width_px / self.height_px,
+            condition_px=self.condition_px,
+            max_tokens=self.max_tokens,
+            batch_size=self.vae_batch_size,
+        )
+        unit = 2 * self._encoders.factor
         for name, value in (("height_px", self.height_px), ("width_px", self.width_px)):
             if value < unit or value % unit:
                 raise ValueError(f"{name} {value} is not a multiple of {unit}")
         self.sets = self.weights_config.prepare(transformer)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the transformer is."""
+        return next(self._loaded_sets.parameters()).device
 
     def encode(self, prompts: Sequence[Prompt]) -> Conditions:
         """See ``Policy``: ``prompt_embeds`` (B, L, D), ``prompt_mask`` (B, L) and ``source`` (B, C, H, W), on the CPU.
@@ -111,15 +123,22 @@ class QwenImageEditPolicy(nn.Module):
         Raises:
             BadRecord: A prompt has no source, its source cannot be opened, or it makes more than ``max_tokens``.
         """
-        keys = [prompt_key(prompt.text, _source_bytes(prompt)) for prompt in prompts]
-        return Conditions.stack(self._loaded.cache.rows(keys, lambda at: self._encode([prompts[i] for i in at])))
+        return Conditions.stack(self._loaded.rows(prompts, self.device))
+
+    def encode_ahead(self, prompts: Sequence[Prompt]) -> None:
+        """Put into the cache what is not there, without holding it in memory (where there is a ``cache_folder``).
+
+        Raises:
+            BadRecord: As ``encode``.
+        """
+        self._loaded.fill(prompts, self.device)
 
     def noise(self, seeds: Sequence[int]) -> Tensor:
         """See ``Policy``."""
-        factor, channels = self._loaded.factor, self._loaded.vae.config.z_dim
-        shape = (channels, self.height_px // factor, self.width_px // factor)
+        factor = self._loaded.factor
+        shape = (self._loaded.channels, self.height_px // factor, self.width_px // factor)
         rows = [torch.randn(shape, generator=torch.Generator().manual_seed(int(seed))) for seed in seeds]
-        return torch.stack(rows).to(self._device)
+        return torch.stack(rows).to(self.device)
 
     def sigmas(self, steps: int) -> tuple[float, ...]:
         """See ``Policy``; the shift towards noise grows with the number of tokens drawn.
@@ -142,8 +161,8 @@ class QwenImageEditPolicy(nn.Module):
 
     def velocity(self, x_sigma: Tensor, sigma_B: Tensor, conditions: Conditions) -> Tensor:
         """See ``Policy``: of the transformer's tokens, the first are the velocity; those of the source are left out."""
-        given = conditions.tensors
-        transformer = self._sets.active
+        given = {name: value.to(x_sigma.device) for name, value in conditions.tensors.items()}
+        transformer = self._loaded_sets.active
         dtype = next(transformer.parameters()).dtype
         drawn, source = pack(x_sigma), pack(given["source"])
         shapes = [(1, x.shape[-2] // 2, x.shape[-1] // 2) for x in (x_sigma, given["source"])]
@@ -151,7 +170,7 @@ class QwenImageEditPolicy(nn.Module):
         self.forward_passes += 1
         tokens = transformer(
             hidden_states=torch.cat([drawn.to(dtype), source.to(dtype)], dim=1),
-            timestep=sigma_B,
+            timestep=sigma_B.to(x_sigma.device),
             encoder_hidden_states=given["prompt_embeds"].to(dtype),
             encoder_hidden_states_mask=None if bool(mask.all()) else mask,  # attention without a mask is faster
             img_shapes=[shapes] * len(x_sigma),
@@ -160,7 +179,7 @@ class QwenImageEditPolicy(nn.Module):
         return unpack(tokens[:, : drawn.shape[1]], x_sigma.shape[-2]).to(x_sigma.dtype)
 
     def guided(self, v: Tensor, v_negative: Tensor, scale: float) -> Tensor:
-        """True guidance as this pipeline does it: ``v_neg + s (v - v_neg)``, each token brought back to the length of v."""
+        """This pipeline's true guidance: ``v_neg + s (v - v_neg)``, each token then scaled to the length of v's."""
         towards = pack(v)
         pushed = pack(v_negative + scale * (v - v_negative))
         length = towards.norm(dim=-1, keepdim=True) / pushed.norm(dim=-1, keepdim=True)
@@ -168,33 +187,62 @@ class QwenImageEditPolicy(nn.Module):
 
     def weights(self, name: WeightSet) -> AbstractContextManager[None]:
         """See ``Policy``."""
-        return self._sets.use(name)
+        return self._loaded_sets.use(name)
 
     def tensors(self, name: WeightSet) -> list[Tensor]:
         """See ``Policy``."""
-        return self._sets.tensors(name)
+        return self._loaded_sets.tensors(name)
 
     def latents(self, pictures: Sequence[Image]) -> Tensor:
         """See ``Policy``; pictures of another size are resized, and stretched if need be."""
-        size = (self.height_px, self.width_px)
-        return self._loaded.latents(pictures, size, self._device, self.vae_batch_size)
+        return self._loaded.latents(pictures, (self.height_px, self.width_px), self.device)
 
     def decode(self, latents: Tensor) -> list[Image]:
         """See ``Policy``."""
-        return self._loaded.decode(latents, self._device, self.vae_batch_size)
+        return self._loaded.decode(latents, self.device)
+
+    def save_lora(self, folder: str | Path, name: WeightSet) -> None:
+        """Write a set's adapters for the stock pipeline's ``load_lora_weights``.
+
+        Raises:
+            ValueError: There are no adapters: the reference was asked for, or all weights learn.
+        """
+        from diffusers import QwenImageEditPlusPipeline
+
+        self._loaded_sets.save_lora(folder, name, QwenImageEditPlusPipeline)
+
+    def save_transformer(self, folder: str | Path, name: WeightSet) -> None:
+        """Write the transformer with this set, adapters merged, for the stock class's ``from_pretrained``."""
+        plain: Any = self._loaded_sets.plain(name)
+        plain.save_pretrained(folder, safe_serialization=True)
 
     @property
-    def _loaded(self) -> _Frozen:
-        if self._frozen is None:
+    def encoder_calls(self) -> int:
+        """Batches that the text encoder has seen."""
+        return 0 if self._encoders is None else self._encoders.calls
+
+    @property
+    def _loaded(self) -> QwenEncoders:
+        if self._encoders is None:
             raise RuntimeError("the policy is not loaded: call load() first")
-        return self._frozen
+        return self._encoders
 
     @property
-    def _sets(self) -> WeightSets:
+    def _loaded_sets(self) -> WeightSets:
         if self.sets is None:
             raise RuntimeError("the policy is not loaded: call load() first")
         return self.sets
 
-    @property
-    def _device(self) -> torch.device:
-        return next(self._sets.parameters()).device
+
+def pack(latents: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, L, 4 C): patches of 2 x 2 in reading order, channel by channel inside."""
+    B, C, H, W = latents.shape
+    return latents.reshape(B, C, H // 2, 2, W // 2, 2).permute(0, 2, 4, 1, 3, 5).reshape(B, H * W // 4, 4 * C)
+
+
+def unpack(tokens: Tensor, height: int) -> Tensor:
+    """(B, L, 4 C) -> (B, C, H, W), the inverse of ``pack``."""
+    B, L, C4 = tokens.shape
+    rows, columns = height // 2, 2 * L // height
+    patches = tokens.reshape(B, rows, columns, C4 // 4, 2, 2).permute(0, 3, 1, 4, 2, 5)
+    return patches.reshape(B, C4 // 4, 2 * rows, 2 * columns)

@@ -18,13 +18,25 @@ from firm_lightning.types import Conditions
 Velocity = Callable[[Tensor, Tensor], Tensor]
 """``(x_sigma, sigma_B) -> d x / d sigma``."""
 
+Combine = Callable[[Tensor, Tensor, float], Tensor]
+"""``(v, v_negative, scale) -> v``."""
+
 
 @runtime_checkable
 class Sampler(Protocol):
     """Follows a velocity from noise to a picture."""
 
     def sample(self, velocity: Velocity, noise: Tensor, sigmas: Sequence[float]) -> Tensor:
-        """x0, of the shape and dtype of ``noise``; ``sigmas`` fall from near 1 to 0, one call of ``velocity`` between two."""
+        """x0, of the shape of ``noise``. ``sigmas`` fall from near 1 to 0; each step calls ``velocity`` once."""
+        ...
+
+
+@runtime_checkable
+class OwnGuidance(Protocol):
+    """A policy whose pipeline does more than ``v_neg + s (v - v_neg)``."""
+
+    def guided(self, v: Tensor, v_negative: Tensor, scale: float) -> Tensor:
+        """The velocity that is followed, of that of the prompt and that of the negative one, (B, C, H, W)."""
         ...
 
 
@@ -42,9 +54,9 @@ class FlowEuler:
 class FlowDPM2:
     """DPM-Solver++(2M) for flow matching, second order, deterministic (arXiv 2211.01095, algorithm 2).
 
-    With ``alpha = 1 - sigma`` and ``lambda = log(alpha / sigma)`` each step extrapolates the predicted x0 from the last two
-    predictions. The first and the last step are of first order, and so is the second if the first sigma is exactly 1,
-    where lambda is infinite.
+    With ``alpha = 1 - sigma`` and ``lambda = log(alpha / sigma)`` each step extrapolates x0 from the last two
+    predictions of it. The first and the last step are of first order, and so is the second if the first sigma is
+    exactly 1, where lambda is infinite.
     """
 
     def sample(self, velocity: Velocity, noise: Tensor, sigmas: Sequence[float]) -> Tensor:
@@ -80,8 +92,7 @@ def sample(
         seeds: Seeds of the noise, one for each picture.
         sampler: The way from noise to x0.
         steps: Evaluations of the velocity per picture.
-        guidance_scale: s in ``v = v_neg + s (v - v_neg)`` (classifier-free guidance, arXiv 2207.12598); 1 asks for no
-            second pass.
+        guidance_scale: s of ``true_guidance``, or of the policy's own; 1 asks for no second pass.
         negative: What is guided away from: one row for all pictures or one for each.
         batch_size: Pictures at a time.
 
@@ -101,21 +112,23 @@ def sample(
             velocity = _velocity(policy, conditions.rows(rows).to(noise.device))
             if negative is not None and guidance_scale != 1:
                 away = negative.rows(rows if len(negative) > 1 else [0] * len(rows)).to(noise.device)
-                velocity = _guided(velocity, _velocity(policy, away), guidance_scale)
+                combine = policy.guided if isinstance(policy, OwnGuidance) else true_guidance
+                velocity = _guided(velocity, _velocity(policy, away), combine, guidance_scale)
             drawn.append(sampler.sample(velocity, noise, sigmas))
     return torch.cat(drawn)
+
+
+def true_guidance(v: Tensor, v_negative: Tensor, scale: float) -> Tensor:
+    """``v_neg + s (v - v_neg)`` (classifier-free guidance, arXiv 2207.12598)."""
+    return v_negative + scale * (v - v_negative)
 
 
 def _velocity(policy: Policy, conditions: Conditions) -> Velocity:
     return lambda x_sigma, sigma_B: policy.velocity(x_sigma, sigma_B, conditions)
 
 
-def _guided(towards: Velocity, away: Velocity, scale: float) -> Velocity:
-    def velocity(x_sigma: Tensor, sigma_B: Tensor) -> Tensor:
-        v_negative = away(x_sigma, sigma_B)
-        return v_negative + scale * (towards(x_sigma, sigma_B) - v_negative)
-
-    return velocity
+def _guided(towards: Velocity, away: Velocity, combine: Combine, scale: float) -> Velocity:
+    return lambda x_sigma, sigma_B: combine(towards(x_sigma, sigma_B), away(x_sigma, sigma_B), scale)
 
 
 def _rows(sigma: float, x: Tensor) -> Tensor:
@@ -146,6 +159,8 @@ def _check(
     if not math.isfinite(guidance_scale):
         raise ValueError(f"guidance_scale {guidance_scale:g} must be a finite number; 1 is without guidance")
     if guidance_scale != 1 and negative is None:
-        raise ValueError(f"guidance_scale is {guidance_scale:g} but there is no negative prompt; give one, or set it to 1")
+        raise ValueError(
+            f"guidance_scale is {guidance_scale:g} but there is no negative prompt; give one, or set it to 1"
+        )
     if negative is not None and len(negative) not in (1, len(seeds)):
         raise ValueError(f"{len(negative)} negative rows for {len(seeds)} pictures; give 1 or {len(seeds)}")

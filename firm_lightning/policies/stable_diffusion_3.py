@@ -1,20 +1,20 @@
-"""Stable Diffusion 3 and 3.5 (text to image) as a policy, on the parts of the stock pipeline.
+"""Stable Diffusion 3 and 3.5 (``StableDiffusion3Pipeline``): a text becomes a picture.
 
 Shape letters: B batch, C channels, H W height and width of latents, L tokens, D width.
 """
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from firm_lightning.policies.cache import ConditionCache, fingerprint, prompt_key
+from firm_lightning.policies.sd3_encoders import StableDiffusion3Encoders
 from firm_lightning.policies.start import PipelineStart
 from firm_lightning.policies.weights import WeightsConfig, WeightSets
 from firm_lightning.types import Conditions, Prompt, WeightSet
@@ -22,27 +22,23 @@ from firm_lightning.types import Conditions, Prompt, WeightSet
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-TEXT_PARTS: Final = ("text_encoder", "text_encoder_2", "text_encoder_3", "tokenizer", "tokenizer_2", "tokenizer_3")
-PROMPTS_AT_ONCE: Final = 32
-
 
 class StableDiffusion3Policy(nn.Module):
-    """Draws pictures from texts.
+    """Stable Diffusion 3 as a policy; see ``firm_lightning.protocols.Policy``.
 
     Args:
-        start: Where the parts of the pipeline come from.
+        start: Where the pipeline's parts come from.
         weights: Which weights of the transformer learn.
         height_px: Height of the pictures.
         width_px: Width of the pictures.
         max_tokens: Prompts are cut or filled up to this many tokens for the T5 encoder; the CLIP encoders keep their
             tokenizers' length (77 in released models).
-        cache_folder: Where encoded prompts are kept from run to run; null keeps them in memory, for this run only.
-        gradient_checkpointing: Compute activations a second time in the backward pass instead of keeping them.
-        vae_batch_size: Pictures that the autoencoder encodes or decodes at a time.
+        cache_folder: Where encoded prompts are kept between runs; null keeps them in memory, for this run only.
+        gradient_checkpointing: Compute activations again in the backward pass, which saves memory.
+        vae_batch_size: Pictures that go through the autoencoder at a time.
 
     Attributes:
-        encoder_calls: Batches of prompts that went through the text encoders.
-        forward_passes: Batches that went through the transformer.
+        forward_passes: Batches that the transformer has seen.
     """
 
     def __init__(
@@ -58,90 +54,92 @@ class StableDiffusion3Policy(nn.Module):
         vae_batch_size: int = 8,
     ) -> None:
         super().__init__()
-        sizes = {"height_px": height_px, "width_px": width_px, "max_tokens": max_tokens, "vae_batch_size": vae_batch_size}
+        sizes = {
+            "height_px": height_px,
+            "width_px": width_px,
+            "max_tokens": max_tokens,
+            "vae_batch_size": vae_batch_size,
+        }
         for name, value in sizes.items():
             if value < 1:
                 raise ValueError(f"{name} {value} must be at least 1")
         self.start = start
         self.weights_config = weights
-        self.height_px = height_px
-        self.width_px = width_px
+        self.height_px, self.width_px = height_px, width_px
         self.max_tokens = max_tokens
         self.cache_folder = cache_folder
         self.gradient_checkpointing = gradient_checkpointing
         self.vae_batch_size = vae_batch_size
-        self.encoder_calls = 0
         self.forward_passes = 0
         self.sets: WeightSets | None = None
+        self._encoders: StableDiffusion3Encoders | None = None
 
     def load(self) -> None:
-        """Load transformer, autoencoder and scheduler and prepare the weight sets; a second call does nothing.
+        """See ``Policy``; a second call does nothing.
 
         Raises:
-            ValueError: The pictures' size is not a whole number of patches.
+            ValueError: The size is not a whole number of patches, or more than the transformer has places for.
         """
         if self.sets is not None:
             return
-        vae = self.start.component("vae").requires_grad_(False)
         transformer = self.start.component("transformer")
-        self._factor = 2 ** (len(vae.config.block_out_channels) - 1)
-        self._check_size(self._factor * transformer.config.patch_size)
-        self._dtype = transformer.dtype
-        self._transformer_config = transformer.config
-        self._frozen = _Frozen(vae, self.start.component("scheduler"))
-        self._cache = ConditionCache(self.cache_folder, self._fingerprint())
         if self.gradient_checkpointing:
             transformer.enable_gradient_checkpointing()
+        self._config = transformer.config
+        self._encoders = StableDiffusion3Encoders(
+            self.start,
+            cache_folder=self.cache_folder,
+            max_tokens=self.max_tokens,
+            size_px=(self.height_px, self.width_px),
+            batch_size=self.vae_batch_size,
+        )
+        self._check_size()
         self.sets = self.weights_config.prepare(transformer)
 
     @property
-    def device(self) -> torch.device:
-        """Where the transformer is."""
-        return next(self._loaded().parameters()).device
+    def encoder_calls(self) -> int:
+        """Batches that the text encoders have seen."""
+        return self._frozen.calls
 
     def encode(self, prompts: Sequence[Prompt]) -> Conditions:
-        """``prompt_embeds`` (B, L, D) and ``pooled`` (B, D) of each prompt, on the CPU, as the stock pipeline makes them."""
-        keys = [prompt_key(prompt.text) for prompt in prompts]
-        return Conditions.stack(self._loaded_cache().rows(keys, lambda places: self._encoded(prompts, places)))
+        """See ``Policy``: ``prompt_embeds`` (B, L, D) and ``pooled`` (B, D), on the CPU, the stock pipeline's own.
+
+        For true guidance, the negative is a prompt with an empty text.
+        """
+        return Conditions.stack(self._frozen.rows(prompts, self._sets.active))
 
     def encode_ahead(self, prompts: Sequence[Prompt]) -> None:
         """Put into the cache what is not there, without holding it in memory (where there is a ``cache_folder``)."""
-        keys = [prompt_key(prompt.text) for prompt in prompts]
-        self._loaded_cache().fill(keys, lambda places: self._encoded(prompts, places))
+        self._frozen.fill(prompts, self._sets.active)
 
     def noise(self, seeds: Sequence[int]) -> Tensor:
-        """Standard normal latents (B, C, H, W) in float32, drawn on the CPU: the same on every device."""
-        device = self.device
-        shape = (
-            self._transformer_config.in_channels,
-            self.height_px // self._factor,
-            self.width_px // self._factor,
-        )
+        """See ``Policy``: (B, C, H, W) in float32, drawn on the CPU, so that it is the same on every device."""
+        factor = self._frozen.factor
+        shape = (self._config.in_channels, self.height_px // factor, self.width_px // factor)
         rows = [torch.randn(shape, generator=torch.Generator().manual_seed(int(seed))) for seed in seeds]
-        return torch.stack(rows).to(device)
+        return torch.stack(rows).to(self._device)
 
     def sigmas(self, steps: int) -> tuple[float, ...]:
-        """The ``steps + 1`` flow times of the pipeline's scheduler at this resolution."""
+        """See ``Policy``; a scheduler with dynamic shifting shifts towards noise with the number of tokens."""
         from diffusers.pipelines.stable_diffusion_3.pipeline_stable_diffusion_3 import calculate_shift
 
-        self._loaded()
-        scheduler = self._frozen.scheduler
-        known = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
-        shift: dict[str, Any] = {}
-        if scheduler.config.get("use_dynamic_shifting"):
-            side = self._factor * self._transformer_config.patch_size
-            tokens = (self.height_px // side) * (self.width_px // side)
-            shift["mu"] = calculate_shift(tokens, *(scheduler.config[name] for name in known))
+        scheduler = copy.deepcopy(self._frozen.scheduler)
+        shift: dict[str, float] = {}
+        if scheduler.config.use_dynamic_shifting:
+            names = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
+            tokens = (self.height_px // self._patch_px) * (self.width_px // self._patch_px)
+            shift["mu"] = calculate_shift(tokens, *(scheduler.config[name] for name in names))
         scheduler.set_timesteps(steps, **shift)
         return tuple(scheduler.sigmas.tolist())
 
     def velocity(self, x_sigma: Tensor, sigma_B: Tensor, conditions: Conditions) -> Tensor:
-        """``d x / d sigma`` (B, C, H, W), in the dtype of ``x_sigma``, by the weights in use."""
-        transformer = self._loaded().active
-        given = {name: value.to(x_sigma.device, self._dtype) for name, value in conditions.tensors.items()}
+        """See ``Policy``: (B, C, H, W) in the dtype of ``x_sigma``."""
+        transformer = self._sets.active
+        dtype = next(transformer.parameters()).dtype
+        given = {name: value.to(x_sigma.device, dtype) for name, value in conditions.tensors.items()}
         self.forward_passes += 1
         v = transformer(
-            hidden_states=x_sigma.to(self._dtype),
+            hidden_states=x_sigma.to(dtype),
             timestep=sigma_B.to(x_sigma.device) * self._frozen.scheduler.config.num_train_timesteps,
             encoder_hidden_states=given["prompt_embeds"],
             pooled_projections=given["pooled"],
@@ -150,77 +148,59 @@ class StableDiffusion3Policy(nn.Module):
         return v.to(x_sigma.dtype)
 
     def weights(self, name: WeightSet) -> AbstractContextManager[None]:
-        """Use another weight set inside ``with``; what was in use before comes back."""
-        return self._loaded().use(name)
+        """See ``Policy``."""
+        return self._sets.use(name)
 
     def tensors(self, name: WeightSet) -> list[Tensor]:
-        """The weights of a set that may differ between sets; none for the reference."""
-        return self._loaded().tensors(name)
+        """See ``Policy``."""
+        return self._sets.tensors(name)
 
-    @torch.no_grad()
     def latents(self, pictures: Sequence[Image]) -> Tensor:
-        """RGB pictures -> latents (B, C, H, W) in float32; pictures of another size are resized."""
-        vae, processor = self._autoencoder()
-        made = []
-        for first in range(0, len(pictures), self.vae_batch_size):
-            some = list(pictures[first : first + self.vae_batch_size])
-            pixels = processor.preprocess(some, height=self.height_px, width=self.width_px)
-            mean = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode().float()
-            made.append((mean - (vae.config.shift_factor or 0.0)) * vae.config.scaling_factor)
-        return torch.cat(made)
+        """See ``Policy``; pictures of another size are resized, and stretched if need be."""
+        return self._frozen.latents(pictures, self._device)
 
-    @torch.no_grad()
     def decode(self, latents: Tensor) -> list[Image]:
-        """Latents -> RGB pictures."""
-        vae, processor = self._autoencoder()
-        pictures: list[Image] = []
-        for some in latents.split(self.vae_batch_size):
-            scaled = some.to(vae.device) / vae.config.scaling_factor + (vae.config.shift_factor or 0.0)
-            pixels = vae.decode(scaled.to(vae.dtype), return_dict=False)[0]
-            pictures += processor.postprocess(pixels.float(), output_type="pil")
-        return pictures
+        """See ``Policy``."""
+        return self._frozen.decode(latents, self._device)
 
     def save_lora(self, folder: str | Path, name: WeightSet) -> None:
         """Write a set's adapters for the stock pipeline's ``load_lora_weights``.
 
         Raises:
-            TypeError: All weights learn, so there are no adapters.
+            ValueError: The set has no adapters.
         """
-        self._loaded().save_lora(folder, name, self._pipeline_class())
+        from diffusers import StableDiffusion3Pipeline
+
+        self._sets.save_lora(folder, name, StableDiffusion3Pipeline)
 
     def save_transformer(self, folder: str | Path, name: WeightSet) -> None:
         """Write the transformer with this set, adapters merged, for the stock class's ``from_pretrained``."""
-        plain: Any = self._loaded().plain(name)
+        plain: Any = self._sets.plain(name)
         plain.save_pretrained(folder, safe_serialization=True)
 
-    def _encoded(self, prompts: Sequence[Prompt], places: list[int]) -> Iterator[Mapping[str, Tensor]]:
-        """Load the text encoders, encode the prompts at these places, and let the encoders go."""
-        parts = {name: self.start.component(name) for name in TEXT_PARTS}
-        for part in parts.values():
-            if isinstance(part, nn.Module):
-                part.to(self.device)
-        pipeline = self._pipeline_class()(
-            transformer=self._loaded().active, vae=None, scheduler=self._frozen.scheduler, **parts
-        )
-        try:
-            for first in range(0, len(places), PROMPTS_AT_ONCE):
-                texts = [prompts[place].text for place in places[first : first + PROMPTS_AT_ONCE]]
-                yield from self._encode_texts(pipeline, texts)
-        finally:
-            del pipeline, parts
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+    def _check_size(self) -> None:
+        unit, most = self._patch_px, self._patch_px * self._config.pos_embed_max_size
+        for name, value in (("height_px", self.height_px), ("width_px", self.width_px)):
+            if value % unit or value > most:
+                raise ValueError(f"{name} {value} is not a multiple of {unit} up to {most}")
 
-    @torch.no_grad()
-    def _encode_texts(self, pipeline: Any, texts: list[str]) -> list[Mapping[str, Tensor]]:
-        self.encoder_calls += 1
-        embeds, _, pooled, _ = pipeline.encode_prompt(
-            prompt=texts,
-            prompt_2=None,
-            prompt_3=None,
-            device=self.device,
-            do_classifier_free_guidance=False,
-            max_sequence_length=self.max_tokens,
-        )
-        return [{"prompt_embeds": embed, "pooled": one} for embed, one in zip(embeds, pooled, strict=True)]
+    @property
+    def _patch_px(self) -> int:
+        """Side of the pixels that one token stands for."""
+        return self._frozen.factor * self._config.patch_size
+
+    @property
+    def _frozen(self) -> StableDiffusion3Encoders:
+        if self._encoders is None:
+            raise RuntimeError("the policy is not loaded: call load() first")
+        return self._encoders
+
+    @property
+    def _sets(self) -> WeightSets:
+        if self.sets is None:
+            raise RuntimeError("the policy is not loaded: call load() first")
+        return self.sets
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self._sets.parameters()).device

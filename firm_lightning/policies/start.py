@@ -7,7 +7,8 @@ import importlib
 import json
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
@@ -28,7 +29,7 @@ class PipelineStart(Protocol):
     """Gives the parts of a stock pipeline, one by one. Nothing is loaded before it is asked for."""
 
     def component(self, name: str) -> Any:
-        """A part by its name in the pipeline (``transformer``, ``vae``, ``text_encoder``, ``tokenizer``, ``scheduler``).
+        """A part by its name in the pipeline: ``transformer``, ``vae``, ``text_encoder``, ``tokenizer``, ``scheduler``.
 
         Models come on the CPU, in evaluation mode; a part that the pipeline does without is None.
         """
@@ -171,7 +172,7 @@ class TinyPipeline(ABC):
 
     def fingerprint(self, names: Sequence[str]) -> str:
         """See ``PipelineStart``."""
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, _no_progress_bars():
             for name in names:
                 self.component(name).save_pretrained(Path(folder) / name)
             return folder_fingerprint(Path(folder), names)
@@ -183,7 +184,7 @@ class TinyPipeline(ABC):
 
 
 def folder_fingerprint(folder: Path, names: Sequence[str]) -> str:
-    """SHA-256 (32 hex digits) over configs, tokenizer files, and names, shapes and a sample of the weights of some parts.
+    """SHA-256 (32 hex digits) over configs, tokenizer files, and names, shapes and a sample of weights of some parts.
 
     Args:
         folder: A pipeline's folder.
@@ -205,6 +206,20 @@ def folder_fingerprint(folder: Path, names: Sequence[str]) -> str:
                     for key in keys[:: max(1, len(keys) // SAMPLED_TENSORS)]:
                         digest.update(_first_values(file.get_slice(key)))
     return digest.hexdigest()[:32]
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Without transformers' bars, which are for what takes long."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _first_values(tensor: Any) -> bytes:

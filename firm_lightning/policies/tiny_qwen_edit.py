@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -85,8 +86,8 @@ class TinyQwenImageEdit(TinyPipeline):
             "scheduler": build_scheduler,
             "vae": self._vae,
             "text_encoder": self._text_encoder,
-            "tokenizer": lambda: self._tokenizer,
-            "processor": lambda: build_processor(self._tokenizer),
+            "tokenizer": lambda: copy.deepcopy(self._tokenizer),
+            "processor": lambda: build_processor(copy.deepcopy(self._tokenizer)),  # which writes its name into it
             "transformer": self._transformer,
         }
         return build[name]()
@@ -188,10 +189,10 @@ def _texts(seed: int) -> Iterator[str]:
     from firm_lightning.scenes.graph import FULL_WORLD
     from firm_lightning.scenes.samples import sample
 
-    template = QwenImageEditPlusPipeline(**dict.fromkeys(PARTS)).prompt_template_encode
+    pipeline: Any = QwenImageEditPlusPipeline(**dict.fromkeys(PARTS))
     rng = np.random.default_rng(seed)
     for _ in range(CORPUS_SIZE):
-        yield template.format("Picture 1: ")
+        yield pipeline.prompt_template_encode.format("Picture 1: ")
         yield sample(rng, FULL_WORLD, "execution").prompt
     yield from corpus(seed=seed, size=CORPUS_SIZE)
 

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, Final
 
+from firm_lightning.policies.byte_pairs import WORD_END, byte_pairs
 from firm_lightning.policies.start import TinyPipeline
 
 EMBEDDING_SCALE: Final = 50.0
 """CLIP's embeddings begin with a standard deviation of 0.02; at 1 the biases behind them do not drown the words."""
 
-WORD_END: Final = "</w>"
 PROMPTS: Final = 2000
 """Prompts from which the tokenizers learn their words."""
 
 
 class TinyStableDiffusion3(TinyPipeline):
-    """A toy Stable Diffusion 3: random frozen text encoders, a random autoencoder with 16 channels, a random transformer.
+    """A toy Stable Diffusion 3: text encoders, autoencoder (16 channels) and transformer with random weights.
 
-    The text encoders only tell words and their places apart; the transformer learns to read them. The autoencoder shrinks
-    pictures eightfold, so that one of 64 px is 64 tokens.
+    The text encoders only tell words and their places apart; the transformer learns to read them. The autoencoder
+    shrinks pictures eightfold, so that one of 64 px is 64 tokens.
 
     Args:
         width: Width of the transformer; a multiple of ``heads``.
@@ -58,7 +56,7 @@ class TinyStableDiffusion3(TinyPipeline):
         latent_px: int = 8,
         vae_width: int = 16,
         text_width: int = 128,
-        clip_tokens: int = 32,
+        clip_tokens: int = 24,
         shift: float = 1.0,
         seed: int = 0,
     ) -> None:
@@ -145,7 +143,7 @@ class TinyStableDiffusion3(TinyPipeline):
             hidden_size=self.text_width // 2,
             intermediate_size=2 * self.text_width,
             projection_dim=self.text_width // 2,
-            # One layer: the pipeline reads the states before the last layer, here the words and their places themselves.
+            # The pipeline reads what goes into the last layer: with one layer, the words and their places themselves.
             num_hidden_layers=1,
             num_attention_heads=2,
             max_position_embeddings=self.clip_tokens,
@@ -223,34 +221,3 @@ class TinyStableDiffusion3(TinyPipeline):
         pieces += [(f"▁{word}", -5.0) for word in words]
         pieces += [(character, -20.0) for character in characters]
         return T5Tokenizer(vocab=list(dict(pieces).items()), extra_ids=0)
-
-
-def byte_pairs(words: Mapping[str, int]) -> list[tuple[str, str]]:
-    """Byte-pair merges, most frequent pair first, until every word is whole (arXiv 1508.07909).
-
-    The trainer of ``tokenizers`` numbers word ends in an order that changes from call to call; this one does not.
-
-    Args:
-        words: Word -> how often it comes.
-    """
-    split = {(*word[:-1], word[-1] + WORD_END): count for word, count in words.items()}
-    merges = []
-    while split := {word: count for word, count in split.items() if len(word) > 1}:
-        pairs: Counter[tuple[str, str]] = Counter()
-        for word, count in split.items():
-            for pair in pairwise(word):
-                pairs[pair] += count
-        best = max(pairs, key=lambda pair: (pairs[pair], pair))
-        merges.append(best)
-        split = {_merged(word, best): count for word, count in split.items()}
-    return merges
-
-
-def _merged(word: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
-    merged: list[str] = []
-    for piece in word:
-        if merged and (merged[-1], piece) == pair:
-            merged[-1] += piece
-        else:
-            merged.append(piece)
-    return tuple(merged)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, Protocol, get_args, runtime_checkable
 
-import torch
 from torch import Tensor, nn
 
 from firm_lightning.types import WeightSet
@@ -25,16 +26,20 @@ ATTENTION_PROJECTIONS: Final = (
 )
 """The projections of joint attention in Stable Diffusion 3 and Qwen-Image: FIRM's targets (arXiv 2603.12247)."""
 
+INITS: Final = {"gaussian": "gaussian", "kaiming": True}  # ours -> peft's
 LEARNING_SETS: Final[tuple[WeightSet, ...]] = ("current", "behaviour", "ema")
-"""The sets that move; the reference stays where it began."""
 
 
 class WeightSets(nn.Module, ABC):
-    """Owns the transformer and its weight sets. Only the current weights ever require a gradient."""
+    """Owns the transformer and its weight sets. Only the current weights ever require a gradient.
+
+    Attributes:
+        in_use: The set that ``active`` computes with.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._in_use: WeightSet = "current"
+        self.in_use: WeightSet = "current"
 
     @property
     @abstractmethod
@@ -49,14 +54,17 @@ class WeightSets(nn.Module, ABC):
     def plain(self, name: WeightSet) -> nn.Module:
         """A frozen copy of the transformer with this set, adapters merged: the stock class, ready to be saved."""
 
+    def save_lora(self, folder: str | Path, name: WeightSet, pipeline: Any) -> None:
+        """Write a set's adapters with their rank and alpha; ``pipeline`` is the stock class that is to load them.
+
+        Raises:
+            ValueError: The set has no adapters.
+        """
+        raise ValueError("all weights learn, so there are no adapters to save; save the transformer instead")
+
     @abstractmethod
     def _switch(self, name: WeightSet) -> None:
         """Make ``name`` the set that ``active`` computes with."""
-
-    @property
-    def in_use(self) -> WeightSet:
-        """The set that ``active`` computes with."""
-        return self._in_use
 
     @contextmanager
     def use(self, name: WeightSet) -> Iterator[None]:
@@ -66,7 +74,7 @@ class WeightSets(nn.Module, ABC):
             ValueError: There is no such set.
         """
         check_name(name)
-        before = self._in_use
+        before = self.in_use
         self._turn_to(name)
         try:
             yield
@@ -78,9 +86,9 @@ class WeightSets(nn.Module, ABC):
         return list(self.named(name).values())
 
     def _turn_to(self, name: WeightSet) -> None:
-        if name != self._in_use:
+        if name != self.in_use:
             self._switch(name)
-            self._in_use = name
+            self.in_use = name
 
 
 @runtime_checkable
@@ -99,7 +107,7 @@ class LoraWeights:
         rank: Rank of the adapters.
         alpha: Adapters are scaled by alpha / rank.
         targets: Ends of the names of the linear layers that get an adapter.
-        init: How the first matrix begins, ``gaussian`` (standard deviation 1 / rank) or ``kaiming``; the second is zero.
+        init: How the first matrix begins: ``gaussian`` (standard deviation 1 / rank) or ``kaiming``. The second is 0.
     """
 
     def __init__(
@@ -110,16 +118,16 @@ class LoraWeights:
         targets: Sequence[str] = ATTENTION_PROJECTIONS,
         init: str = "gaussian",
     ) -> None:
-        if rank < 1 or alpha < 1:
-            raise ValueError(f"rank {rank} and alpha {alpha} must be at least 1")
-        if init not in ("gaussian", "kaiming"):
-            raise ValueError(f"init {init!r} is not one of gaussian, kaiming")
+        if min(rank, alpha, len(targets)) < 1:
+            raise ValueError(f"rank {rank}, alpha {alpha} and the number of targets {len(targets)} must be at least 1")
+        if init not in INITS:
+            raise ValueError(f"init {init!r} is not one of {', '.join(INITS)}")
         self.rank = rank
         self.alpha = alpha
         self.targets = tuple(targets)
         self.init = init
 
-    def prepare(self, transformer: nn.Module) -> LoraSets:
+    def prepare(self, transformer: nn.Module) -> WeightSets:
         """Add the adapters, in float32 whatever the transformer's own dtype is.
 
         Raises:
@@ -129,21 +137,17 @@ class LoraWeights:
 
         names = [name for name, _ in transformer.named_modules()]
         unmatched = [t for t in self.targets if not any(n == t or n.endswith(f".{t}") for n in names)]
-        if unmatched or not self.targets:
-            what = ", ".join(unmatched) or "an empty list"
-            raise ValueError(f"targets: {type(transformer).__name__} has no layer whose name ends in {what}")
-        init: Any = self.init if self.init == "gaussian" else True
-        config = LoraConfig(
-            r=self.rank, lora_alpha=self.alpha, target_modules=list(self.targets), init_lora_weights=init
-        )
-        transformer.requires_grad_(False)
-        return LoraSets(transformer, config)
+        if unmatched:
+            raise ValueError(f"targets: {type(transformer).__name__} has no layer ending in {', '.join(unmatched)}")
+        how: dict[str, Any] = {"target_modules": list(self.targets), "init_lora_weights": INITS[self.init]}
+        config = LoraConfig(r=self.rank, lora_alpha=self.alpha, **how)
+        return LoraSets(transformer.requires_grad_(False), config)
 
 
 class FullWeights:
     """All weights learn: behaviour, ema and reference are whole copies, so memory holds the transformer four times."""
 
-    def prepare(self, transformer: nn.Module) -> FullSets:
+    def prepare(self, transformer: nn.Module) -> WeightSets:
         """Copy the transformer."""
         return FullSets(transformer)
 
@@ -161,14 +165,16 @@ class LoraSets(WeightSets):
 
         super().__init__()
         self.config = config
-        for name in LEARNING_SETS:
-            transformer.add_adapter(copy.deepcopy(config), adapter_name=name)
+        with warnings.catch_warnings():  # several adapters are what is wanted
+            warnings.filterwarnings("ignore", message="Already found a `peft_config`")
+            for name in LEARNING_SETS:
+                transformer.add_adapter(copy.deepcopy(config), adapter_name=name)
         self.transformer = transformer
         self._layers = tuple(m for m in transformer.modules() if isinstance(m, BaseTunerLayer))
-        with torch.no_grad():
-            for name in LEARNING_SETS:
-                for own, current in zip(self.tensors(name), self.tensors("current"), strict=True):
-                    own.data = current.detach().float().clone()  # half precision would swallow small steps
+        for name in LEARNING_SETS:
+            for own, current in zip(self.tensors(name), self.tensors("current"), strict=True):
+                own.data = current.detach().float().clone()  # half precision would swallow small steps
+        self._current = tuple(self.tensors("current"))
         self._switch("current")
 
     @property
@@ -191,21 +197,26 @@ class LoraSets(WeightSets):
         merged.unload_lora()
         return merged.requires_grad_(False).eval()
 
+    def save_lora(self, folder: str | Path, name: WeightSet, pipeline: Any) -> None:
+        """See ``WeightSets``."""
+        from peft import get_peft_model_state_dict
+
+        if name == "reference":
+            raise ValueError("the reference has no adapters: it is the transformer that you started from")
+        layers, how = get_peft_model_state_dict(self.transformer, adapter_name=name), self.config.to_dict()
+        pipeline.save_lora_weights(folder, transformer_lora_layers=layers, transformer_lora_adapter_metadata=how)
+
     def _switch(self, name: WeightSet) -> None:
         for layer in self._layers:
             layer.enable_adapters(name != "reference")
             if name != "reference":
                 layer.set_adapter([name], inference_mode=True)
-        for weight in self.tensors("current"):  # peft takes the gradient away from every set that is not in use
+        for weight in self._current:  # peft takes the gradient away from every set that is not in use
             weight.requires_grad_(True)
 
 
 class FullSets(WeightSets):
-    """Four transformers, of which one learns.
-
-    Args:
-        transformer: Becomes the current one.
-    """
+    """Four transformers, of which one learns: the one that is given, and three copies of it."""
 
     def __init__(self, transformer: nn.Module) -> None:
         super().__init__()
@@ -219,12 +230,10 @@ class FullSets(WeightSets):
 
     def named(self, name: WeightSet) -> dict[str, Tensor]:
         """All parameters, by their names in the transformer."""
-        check_name(name)
         return {} if name == "reference" else dict(self.transformers[name].named_parameters())
 
     def plain(self, name: WeightSet) -> nn.Module:
         """See ``WeightSets``."""
-        check_name(name)
         return copy.deepcopy(self.transformers[name]).requires_grad_(False).eval()
 
     def _switch(self, name: WeightSet) -> None:

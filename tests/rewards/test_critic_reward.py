@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import jsonargparse
 import pytest
 import torch
 from PIL import Image
@@ -233,3 +234,21 @@ def test_identity_tells_rubrics_and_formulas_apart(tmp_path: Path) -> None:
     rubric = hashlib.sha256(b"Judge.").hexdigest()
     text = f"quality {rubric}\nfirm_lightning.rewards.reward_formulas.SingleScore {{'task': 'quality'}}\nFalse"
     assert a == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_a_config_makes_the_reward_without_loading_anything() -> None:
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("--reward", type=PictureReward)
+    start = {"class_path": "firm_lightning.critics.start.Pretrained", "init_args": {"path": "nowhere"}}
+    critic = {"class_path": "firm_lightning.critics.local.LocalCritic", "init_args": {"start": start}}
+    settings = {
+        "critic": critic,
+        "rubrics": {"execution": "scenes_execution", "consistency": "nowhere.txt"},
+        "formula": {"class_path": "firm_lightning.rewards.reward_formulas.Cme"},
+    }
+    reward = {"class_path": "firm_lightning.rewards.critic_reward.CriticReward", "init_args": settings}
+    made = parser.instantiate_classes(parser.parse_object({"reward": reward})).reward
+    assert (type(made), made.formula, made.expected_score) == (CriticReward, Cme(), False)
+    with pytest.raises(ValueError, match="LocalCritic gives none; set its expected_score too$"):
+        settings["expected_score"] = True
+        parser.instantiate_classes(parser.parse_object({"reward": reward}))

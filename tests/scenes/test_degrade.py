@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from firm_lightning.scenes.degrade import Degradation, quality_reasoning, random_degradation
+from firm_lightning.scenes.degrade import Degradation, quality_reasoning, quality_seen, random_degradation
 from firm_lightning.scenes.draw import draw, to_array
 from firm_lightning.scenes.graph import FULL_WORLD, Scene, Thing
+from tests.scenes.score_from_words import score_from
 
 PICTURE = draw(
     Scene((Thing("circle", "red", 0), Thing("cross", "blue", 4), Thing("square", "green", 8, "small")), "white")
@@ -117,10 +118,37 @@ def test_quality_is_the_smallest_aspect(levels: dict[str, int], aspects: tuple[i
     assert (seen, degradation.quality_1to5) == (aspects, quality)
 
 
-def test_reasoning() -> None:
-    assert quality_reasoning(Degradation(blur=2, ragged=1)) == (
-        "look: washed 0, blur 2, noise 0, ragged 1. aesthetics 5, technical 3, structure 4."
-    )
+@pytest.mark.parametrize(
+    ("levels", "seen", "judged"),
+    [
+        ({}, "look: washed 0, blur 0, noise 0, ragged 0", "aesthetics 5, technical 5, structure 5."),
+        (
+            {"blur": 2, "ragged": 1},
+            "look: washed 0, blur 2, noise 0, ragged 1",
+            "aesthetics 5, technical 3, structure 4.",
+        ),
+        (
+            {"washed": 1, "blur": 2, "noise": 3, "ragged": 4},
+            "look: washed 1, blur 2, noise 3, ragged 4",
+            "aesthetics 4, technical 2, structure 1.",
+        ),
+        (
+            {"washed": 4, "blur": 3, "noise": 2},
+            "look: washed 4, blur 3, noise 2, ragged 0",
+            "aesthetics 1, technical 2, structure 5.",
+        ),
+    ],
+)
+def test_what_is_seen_and_the_reasoning_from_it(levels: dict[str, int], seen: str, judged: str) -> None:
+    degradation = Degradation(**levels)
+    assert quality_seen(degradation) == seen
+    assert quality_reasoning(degradation) == f"{seen}. {judged}"
+
+
+def test_quality_follows_from_the_words_alone() -> None:
+    rng = np.random.default_rng(8)
+    for quality in (1, 2, 3, 4, 5) * 60:
+        assert score_from("quality", quality_reasoning(random_degradation(rng, quality_1to5=quality))) == quality
 
 
 @pytest.mark.parametrize("quality", [1, 2, 3, 4, 5])

@@ -35,69 +35,178 @@ MOVE = Edit("move", old=RED, new=thing("circle", "red", 1))
 RESIZE = Edit("resize", old=RED, new=thing("circle", "red", 3, "small"))
 BACKGROUND = Edit("background", background="grey")
 
-LEVELS = [
+# The place alone tells: edit, edited things, verdict, score, where it was found.
+SETTLED = [
     # add a green cross at the top left (0)
-    (ADD, [RED, BLUE, CROSS], "right", 5, 0),
-    (ADD, [RED, BLUE, replace(CROSS, place=4)], "near", 4, 4),
-    (ADD, [RED, BLUE, replace(CROSS, place=2)], "far", 3, 2),
-    (ADD, [RED, BLUE, replace(CROSS, size="small")], "size wrong", 4, 0),
-    (ADD, [RED, BLUE, replace(CROSS, colour="red")], "colour wrong", 3, 0),
-    (ADD, [RED, BLUE, replace(CROSS, shape="circle")], "shape wrong", 3, 0),
-    (ADD, [RED, BLUE, thing("cross", "red", 0, "small")], "colour and size wrong", 3, 0),
-    (ADD, [RED, BLUE, thing("square", "red", 0)], "shape and colour wrong", 2, 0),
-    (ADD, [RED, BLUE], "unchanged", 1, None),
+    (ADD, [RED, BLUE, CROSS], "done", 5, 0),
+    (ADD, [RED, CROSS, replace(CROSS, place=1)], "done", 5, 0),
     # remove the red circle at the left (3)
-    (REMOVE, [BLUE], "right", 5, 3),
-    (REMOVE, [replace(RED, place=4), BLUE], "moved", 2, 4),
     (REMOVE, [replace(RED, colour="green"), BLUE], "other", 2, None),
+    (REMOVE, [replace(RED, size="small"), BLUE], "other", 2, None),
+    (REMOVE, [replace(BLUE, place=3), replace(RED, place=8)], "other", 2, None),
     (REMOVE, [RED, BLUE], "unchanged", 1, None),
-    # replace it with a small yellow triangle
-    (REPLACE, [REPLACE.new, BLUE], "right", 5, 3),
-    (REPLACE, [thing("triangle", "yellow", 3), BLUE], "size wrong", 4, 3),
-    (REPLACE, [thing("triangle", "yellow", 7, "small"), BLUE], "near", 4, 7),
-    (REPLACE, [thing("triangle", "yellow", 2, "small"), BLUE], "far", 3, 2),
-    (REPLACE, [thing("triangle", "red", 3, "small"), BLUE], "colour wrong", 3, 3),
-    (REPLACE, [thing("cross", "red", 3), BLUE], "shape and colour and size wrong", 2, 3),
-    (REPLACE, [BLUE], "gone", 2, None),
-    (REPLACE, [RED, BLUE], "unchanged", 1, None),
-    # make it green
-    (RECOLOUR, [RECOLOUR.new, BLUE], "right", 5, 3),
-    (RECOLOUR, [thing("circle", "green", 3, "small"), BLUE], "size wrong", 4, 3),
-    (RECOLOUR, [thing("circle", "green", 0), BLUE], "near", 4, 0),
-    (RECOLOUR, [thing("circle", "blue", 3), BLUE], "colour wrong", 3, 3),
-    (RECOLOUR, [thing("square", "green", 3), BLUE], "shape wrong", 3, 3),
-    (RECOLOUR, [thing("square", "blue", 3), BLUE], "shape and colour wrong", 2, 3),
-    (RECOLOUR, [BLUE], "gone", 2, None),
-    (RECOLOUR, [RED, BLUE], "unchanged", 1, None),
+    (REMOVE, [RED, replace(RED, place=8)], "unchanged", 1, None),
+    # replace it with a small yellow triangle; make it green
+    (REPLACE, [REPLACE.new, BLUE], "done", 5, 3),
+    (RECOLOUR, [RECOLOUR.new, BLUE], "done", 5, 3),
     # move it to the top (1)
-    (MOVE, [MOVE.new, BLUE], "right", 5, 1),
+    (MOVE, [MOVE.new, BLUE], "done", 5, 1),
+    (MOVE, [MOVE.new, replace(BLUE, place=3)], "done", 5, 1),
+    (MOVE, [MOVE.new, replace(RED, colour="green"), BLUE], "done", 5, 1),
     (MOVE, [MOVE.new, RED, BLUE], "still there", 3, 1),
-    (MOVE, [replace(RED, place=0), BLUE], "near", 4, 0),
-    (MOVE, [replace(RED, place=7), BLUE], "far", 3, 7),
-    (MOVE, [replace(MOVE.new, size="small"), BLUE], "size wrong", 4, 1),
-    (MOVE, [replace(MOVE.new, colour="green"), BLUE], "colour wrong", 3, 1),
-    (MOVE, [BLUE], "gone", 2, None),
-    (MOVE, [RED, BLUE], "unchanged", 1, None),
     # make it small
-    (RESIZE, [RESIZE.new, BLUE], "right", 5, 3),
-    (RESIZE, [replace(RESIZE.new, place=6), BLUE], "near", 4, 6),
-    (RESIZE, [replace(RESIZE.new, colour="blue"), BLUE], "colour wrong", 3, 3),
-    (RESIZE, [RED, BLUE], "unchanged", 1, None),
+    (RESIZE, [RESIZE.new, BLUE], "done", 5, 3),
+]
+
+# The place does not tell: also the word for the place, and how each newcomer elsewhere stands to what was asked for.
+OPEN = [
+    # add a green cross at the top left (0)
+    (ADD, [RED, BLUE], "unchanged", 1, None, "unchanged", {}),
+    (ADD, [RED, BLUE, replace(CROSS, place=4)], "near", 4, 4, "unchanged", {4: "near"}),
+    (ADD, [RED, BLUE, replace(CROSS, place=2)], "far", 3, 2, "unchanged", {2: "far"}),
+    (ADD, [RED, replace(CROSS, place=8)], "far", 3, 8, "unchanged", {8: "far"}),
+    (ADD, [RED, BLUE, replace(CROSS, size="small")], "size wrong", 4, 0, "size wrong", {}),
+    (ADD, [RED, BLUE, replace(CROSS, colour="red")], "colour wrong", 3, 0, "colour wrong", {}),
+    (ADD, [RED, BLUE, replace(CROSS, shape="circle")], "shape wrong", 3, 0, "shape wrong", {}),
+    (ADD, [RED, BLUE, thing("cross", "red", 0, "small")], "colour and size wrong", 3, 0, "colour and size wrong", {}),
+    (ADD, [RED, BLUE, thing("square", "red", 0)], "shape and colour wrong", 2, 0, "shape and colour wrong", {}),
+    (  # near goes before far, wherever it stands; the first of two alike counts
+        ADD,
+        [RED, BLUE, replace(CROSS, place=2), replace(CROSS, place=4), replace(CROSS, place=1)],
+        "near",
+        4,
+        1,
+        "unchanged",
+        {1: "near", 2: "far", 4: "near"},
+    ),
+    (
+        ADD,
+        [RED, BLUE, replace(CROSS, place=6), replace(CROSS, place=2)],
+        "far",
+        3,
+        2,
+        "unchanged",
+        {2: "far", 6: "far"},
+    ),
+    (
+        ADD,
+        [RED, BLUE, replace(CROSS, place=2), replace(CROSS, place=4)],
+        "near",
+        4,
+        4,
+        "unchanged",
+        {2: "far", 4: "near"},
+    ),
+    (  # found elsewhere counts, although something is wrong at the place
+        ADD,
+        [RED, BLUE, replace(CROSS, size="small"), replace(CROSS, place=6)],
+        "far",
+        3,
+        6,
+        "size wrong",
+        {6: "far"},
+    ),
+    (  # newcomers of other looks, one of them in another thing's place
+        ADD,
+        [thing("circle", "green", 1), replace(CROSS, place=2, size="small"), RED, thing("square", "red", 8, "small")],
+        "unchanged",
+        1,
+        None,
+        "unchanged",
+        {1: "shape wrong", 2: "size wrong", 8: "shape and colour and size wrong"},
+    ),
+    # remove the red circle at the left (3)
+    (REMOVE, [BLUE], "done", 5, 3, "gone", {}),
+    (REMOVE, [], "done", 5, 3, "gone", {}),
+    (REMOVE, [replace(RED, place=4), BLUE], "moved", 2, 4, "gone", {4: "near"}),
+    (REMOVE, [replace(RED, place=8)], "moved", 2, 8, "gone", {8: "far"}),
+    (REMOVE, [replace(RED, place=7), replace(RED, place=5)], "moved", 2, 5, "gone", {5: "far", 7: "near"}),
+    (
+        REMOVE,
+        [CROSS, replace(RED, place=4, size="small"), replace(RED, place=5, shape="cross"), BLUE],
+        "done",
+        5,
+        3,
+        "gone",
+        {0: "shape and colour wrong", 4: "size wrong", 5: "shape wrong"},
+    ),
+    # replace it with a small yellow triangle
+    (REPLACE, [thing("triangle", "yellow", 3), BLUE], "size wrong", 4, 3, "size wrong", {}),
+    (REPLACE, [thing("triangle", "yellow", 7, "small"), BLUE], "near", 4, 7, "gone", {7: "near"}),
+    (REPLACE, [RED, thing("triangle", "yellow", 2, "small"), BLUE], "far", 3, 2, "unchanged", {2: "far"}),
+    (REPLACE, [thing("triangle", "red", 3, "small"), BLUE], "colour wrong", 3, 3, "colour wrong", {}),
+    (REPLACE, [thing("circle", "yellow", 3), BLUE], "shape and size wrong", 3, 3, "shape and size wrong", {}),
+    (
+        REPLACE,
+        [thing("cross", "red", 3), BLUE],
+        "shape and colour and size wrong",
+        2,
+        3,
+        "shape and colour and size wrong",
+        {},
+    ),
+    (REPLACE, [BLUE], "gone", 2, None, "gone", {}),
+    (REPLACE, [RED, BLUE], "unchanged", 1, None, "unchanged", {}),
+    # make it green
+    (RECOLOUR, [thing("circle", "green", 3, "small"), BLUE], "size wrong", 4, 3, "size wrong", {}),
+    (RECOLOUR, [thing("circle", "green", 0), BLUE], "near", 4, 0, "gone", {0: "near"}),
+    (RECOLOUR, [thing("circle", "blue", 3), BLUE], "colour wrong", 3, 3, "colour wrong", {}),
+    (RECOLOUR, [thing("square", "green", 3), BLUE], "shape wrong", 3, 3, "shape wrong", {}),
+    (RECOLOUR, [thing("square", "blue", 3), BLUE], "shape and colour wrong", 2, 3, "shape and colour wrong", {}),
+    (RECOLOUR, [BLUE], "gone", 2, None, "gone", {}),
+    (RECOLOUR, [RED, BLUE], "unchanged", 1, None, "unchanged", {}),
+    (RECOLOUR, [RED, replace(BLUE, colour="green")], "unchanged", 1, None, "unchanged", {8: "shape wrong"}),
+    # move it to the top (1)
+    (MOVE, [replace(RED, place=0), BLUE], "near", 4, 0, "gone", {0: "near"}),
+    (MOVE, [replace(RED, place=7), BLUE], "far", 3, 7, "gone", {7: "far"}),
+    (MOVE, [replace(RED, place=6), BLUE], "far", 3, 6, "gone", {6: "far"}),  # measured from where it should be
+    (MOVE, [RED, replace(RED, place=2), BLUE], "near", 4, 2, "unchanged", {2: "near"}),
+    (MOVE, [replace(MOVE.new, size="small"), BLUE], "size wrong", 4, 1, "size wrong", {}),
+    (MOVE, [replace(MOVE.new, colour="green"), BLUE], "colour wrong", 3, 1, "colour wrong", {}),
+    (MOVE, [BLUE], "gone", 2, None, "gone", {}),
+    (MOVE, [RED, BLUE], "unchanged", 1, None, "unchanged", {}),
+    (MOVE, [replace(RED, colour="green"), BLUE], "unchanged", 1, None, "unchanged", {3: "colour wrong"}),
+    # make it small
+    (RESIZE, [replace(RESIZE.new, place=6), BLUE], "near", 4, 6, "gone", {6: "near"}),
+    (RESIZE, [replace(RESIZE.new, colour="blue"), BLUE], "colour wrong", 3, 3, "colour wrong", {}),
+    (RESIZE, [RED, BLUE], "unchanged", 1, None, "unchanged", {}),
 ]
 
 
-@pytest.mark.parametrize(("edit", "edited", "verdict", "score", "found_at"), LEVELS)
-def test_levels_of_one_edit(edit: Edit, edited: list[Thing], verdict: str, score: int, found_at: int | None) -> None:
+@pytest.mark.parametrize(("edit", "edited", "verdict", "score", "found_at"), SETTLED)
+def test_levels_that_the_place_alone_tells(
+    edit: Edit, edited: list[Thing], verdict: str, score: int, found_at: int | None
+) -> None:
     check = check_edit(edit, SOURCE, Scene(tuple(edited)))
-    assert check == EditCheck(edit, verdict, score, found_at)
+    assert check == EditCheck(edit, verdict, score, found_at, here="", elsewhere=())
+    assert check.settled
+
+
+@pytest.mark.parametrize(("edit", "edited", "verdict", "score", "found_at", "here", "elsewhere"), OPEN)
+def test_levels_that_what_stands_elsewhere_tells(
+    edit: Edit,
+    edited: list[Thing],
+    verdict: str,
+    score: int,
+    found_at: int | None,
+    here: str,
+    elsewhere: dict[int, str],
+) -> None:
+    after = Scene(tuple(edited))
+    check = check_edit(edit, SOURCE, after)
+    listed = tuple((after.at(place), words) for place, words in elsewhere.items())
+    assert check == EditCheck(edit, verdict, score, found_at, here=here, elsewhere=listed)
+    assert not check.settled
 
 
 @pytest.mark.parametrize(
-    ("background", "verdict", "score"), [("grey", "right", 5), ("black", "wrong", 2), ("white", "unchanged", 1)]
+    ("background", "verdict", "score"), [("grey", "done", 5), ("black", "wrong", 2), ("white", "unchanged", 1)]
 )
 def test_levels_of_a_background(background: str, verdict: str, score: int) -> None:
-    check = check_edit(BACKGROUND, SOURCE, replace(SOURCE, background=background))
-    assert check == EditCheck(BACKGROUND, verdict, score, None)
+    for source in (SOURCE, SOURCE.put(CROSS)):
+        check = check_edit(BACKGROUND, SOURCE, replace(source, background=background))
+        assert check == EditCheck(BACKGROUND, verdict, score, None, here="", elsewhere=())
+        assert check.settled
 
 
 def test_what_was_there_before_is_not_taken_for_the_new_thing() -> None:
@@ -306,19 +415,30 @@ def test_same_at_compares_looks_and_nothing_with_nothing() -> None:
 def test_what_stands_where_another_edit_wants_it_is_that_edits_work() -> None:
     elsewhere = replace(CROSS, place=4)
     edited = SOURCE.put(elsewhere)
-    assert check_edit(ADD, SOURCE, edited) == EditCheck(ADD, "near", 4, 4)
-    assert check_edit(ADD, SOURCE, edited, others=(Edit("add", new=elsewhere),)) == EditCheck(ADD, "unchanged", 1)
+    near = EditCheck(ADD, "near", 4, 4, here="unchanged", elsewhere=((elsewhere, "near"),))
+    assert check_edit(ADD, SOURCE, edited) == near
+    taken = EditCheck(ADD, "unchanged", 1, None, here="unchanged", elsewhere=((elsewhere, "taken"),))
+    assert check_edit(ADD, SOURCE, edited, others=(Edit("add", new=elsewhere),)) == taken
+    assert check_edit(ADD, SOURCE, edited, others=(BACKGROUND, REMOVE, Edit("add", new=elsewhere))) == taken
     other_look = Edit("add", new=replace(elsewhere, size="small"))
-    assert check_edit(ADD, SOURCE, edited, others=(other_look, BACKGROUND)) == EditCheck(ADD, "near", 4, 4)
+    assert check_edit(ADD, SOURCE, edited, others=(other_look, BACKGROUND)) == near
+    other_place = Edit("add", new=replace(elsewhere, place=5))
+    assert check_edit(ADD, SOURCE, edited, others=(other_place,)) == near
 
 
 def test_one_edits_work_is_not_taken_for_anothers() -> None:
     again = Edit("add", new=replace(RED, place=0))
     checks = check_execution(Instruction((REMOVE, again)), SOURCE, Scene((again.new, BLUE)))
-    assert [check.verdict for check in checks] == ["right", "right"]
+    assert [check.verdict for check in checks] == ["done", "done"]
+    assert checks[0].elsewhere == ((again.new, "taken"),)
+    beside = thing("circle", "red", 4)  # and one that is no one's: the circle was not removed, but moved
+    checks = check_execution(Instruction((REMOVE, again)), SOURCE, Scene((again.new, beside, BLUE)))
+    assert [check.verdict for check in checks] == ["moved", "done"]
+    assert checks[0].elsewhere == ((again.new, "taken"), (beside, "near"))
     twins = Instruction((ADD, Edit("add", new=replace(CROSS, place=7))))
     checks = check_execution(twins, SOURCE, SOURCE.put(replace(CROSS, place=7)))
-    assert [check.verdict for check in checks] == ["unchanged", "right"]
+    assert [check.verdict for check in checks] == ["unchanged", "done"]
+    assert checks[0].elsewhere == ((replace(CROSS, place=7), "taken"),)
 
 
 @pytest.mark.parametrize("world", [DEMO_WORLD, FULL_WORLD])
@@ -330,7 +450,7 @@ def test_doing_exactly_what_is_asked_is_5_and_5(world: World) -> None:
         edited = instruction.apply(source)
         assert check_consistency(instruction, source, edited).unasked == ()
         checks = check_execution(instruction, source, edited)
-        assert [check.verdict for check in checks] == ["right"] * len(checks)
+        assert [check.verdict for check in checks] == ["done"] * len(checks)
         assert execution_score(checks) == 5
 
 
@@ -342,5 +462,8 @@ def test_a_copy_of_the_source_is_1_and_5(world: World) -> None:
         instruction = random_instruction(rng, world, source, edits=int(rng.integers(1, 3)))
         checks = check_execution(instruction, source, source)
         assert [check.verdict for check in checks] == ["unchanged"] * len(checks)
+        assert all(check.elsewhere == () for check in checks)
+        looked_elsewhere = [check.edit.kind not in ("remove", "background") for check in checks]
+        assert [not check.settled for check in checks] == looked_elsewhere
         assert execution_score(checks) == 1
         assert check_consistency(instruction, source, source).score_1to5 == 5

@@ -28,6 +28,7 @@ def test_words_say_small_but_never_large() -> None:
     assert Thing("apple", None, 3).words == "apple"
     assert Thing("apple", None, 3, "small").words == "small apple"
     assert SQUARE.look == ("square", "blue", "small")
+    assert Thing("apple", None, 3, dx=0.05).look == ("apple", None, "large")
 
 
 def test_every_shape_has_its_plural() -> None:

@@ -1,0 +1,273 @@
+"""Where a pipeline's parts come from: a folder of a stock pipeline, and the toy Stable Diffusion 3."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusion3Pipeline
+
+from firm_lightning.policies.byte_pairs import byte_pairs
+from firm_lightning.policies.sd3_encoders import TEXT_PARTS
+from firm_lightning.policies.start import PipelineStart, PretrainedPipeline
+from firm_lightning.policies.tiny_sd3 import TinyStableDiffusion3
+from firm_lightning.scenes.atlas import Atlas
+from firm_lightning.scenes.graph import FULL_WORLD
+from firm_lightning.scenes.prompts import CATEGORIES, random_request
+
+torch.set_num_threads(1)
+
+MODELS = ("transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3")
+TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
+TEXTS = ("a small red circle left of the umbrella", "Hello, Wörld 3!", "")
+
+
+def small(**changes: Any) -> TinyStableDiffusion3:
+    return TinyStableDiffusion3(**{"width": 32, "layers": 1, "heads": 2, "vae_width": 8, "text_width": 32, **changes})
+
+
+@pytest.fixture(scope="module")
+def start() -> TinyStableDiffusion3:
+    return small()
+
+
+@pytest.fixture(scope="module")
+def saved(start: TinyStableDiffusion3, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pipeline")
+    start.save(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(saved: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(saved, tmp_path / "copy"))
+
+
+def same_weights(a: Any, b: Any) -> bool:
+    first, second = a.state_dict(), b.state_dict()
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+# --- the toy
+
+
+def test_the_toy_is_of_the_intended_size() -> None:
+    start = TinyStableDiffusion3()
+    transformer, vae = start.component("transformer"), start.component("vae")
+    assert transformer.num_parameters() == 2_297_104
+    assert vae.encode(torch.zeros(1, 3, 64, 64)).latent_dist.mode().shape == (1, 16, 8, 8)
+    assert transformer.config.patch_size == 1  # so one picture of 64 px is 64 tokens
+
+
+def test_the_seed_makes_the_parts_and_nothing_else_does(start: TinyStableDiffusion3) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    other = small(seed=1)
+    for name in MODELS:
+        part = start.component(name)
+        assert not part.training
+        assert same_weights(part, start.component(name))
+        assert same_weights(part, small().component(name))
+        different = other.component(name).state_dict()
+        assert any(
+            not torch.equal(v, different[k]) for k, v in part.state_dict().items() if v.shape == different[k].shape
+        )
+    assert torch.equal(torch.get_rng_state(), before)
+    first, second = start.component("text_encoder").state_dict(), start.component("text_encoder_2").state_dict()
+    assert not torch.equal(first["text_projection.weight"], second["text_projection.weight"])
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_no_prompt_of_the_world_is_cut_and_every_word_is_a_token(start: TinyStableDiffusion3, name: str) -> None:
+    rng = np.random.default_rng(99)
+    tokenizer = start.component(name)
+    added = 2 if name != "tokenizer_3" else 1
+    for number in range(300):
+        text = random_request(rng, FULL_WORLD, list(CATEGORIES)[number % len(CATEGORIES)]).words(rng)
+        ids = tokenizer(text).input_ids
+        assert len(ids) == len(re.findall(r"\w+|,", text)) + added <= 24
+        assert tokenizer.unk_token_id not in ids[:-1]
+    for sprite in Atlas.load().names:
+        words = len(sprite.split()) if name == "tokenizer_3" else len(re.findall(r"\w+|-", sprite))
+        assert len(tokenizer(sprite).input_ids) == words + added
+
+
+@torch.no_grad()
+def test_the_text_encoders_tell_words_and_their_order_apart(start: TinyStableDiffusion3) -> None:
+    texts = ["a red circle and a blue square", "a blue circle and a red square", "a red circle and a blue star"]
+    pipeline = StableDiffusion3Pipeline(**{name: start.component(name) for name in start.parts})
+    embeds, _, pooled, _ = pipeline.encode_prompt(texts, None, None, do_classifier_free_guidance=False)
+    assert embeds.std() > 0.3
+    assert torch.pdist(embeds.flatten(1)).min() > 0.05 * embeds.flatten(1).norm(dim=1).mean()
+    assert (pooled[0] - pooled[2]).norm() > 0.05 * pooled[0].norm()
+
+
+def test_stock_diffusers_loads_and_runs_the_toy(start: TinyStableDiffusion3, saved: Path) -> None:
+    pipeline = StableDiffusion3Pipeline.from_pretrained(saved)
+    pipeline.set_progress_bar_config(disable=True)
+    for name in MODELS:
+        assert same_weights(getattr(pipeline, name), start.component(name))
+    for name in TOKENIZERS:
+        ours, theirs = start.component(name), getattr(pipeline, name)
+        assert [ours(text).input_ids for text in TEXTS] == [theirs(text).input_ids for text in TEXTS]
+    pictures = pipeline("a red circle", height=64, width=64, num_inference_steps=2, max_sequence_length=8).images
+    assert pictures[0].size == (64, 64)
+
+
+def test_toy_sizes_that_cannot_be() -> None:
+    for settings, message in (
+        ({"width": 30, "heads": 4}, "width 30 is not a multiple of 4"),
+        ({"vae_width": 12}, "vae_width 12 is not a multiple of 8"),
+        ({"text_width": 8}, "text_width 8 is not a multiple of 16"),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}$"):
+            TinyStableDiffusion3(**settings)
+
+
+def test_byte_pairs_by_hand() -> None:
+    """``aab`` 3 times, ``ab`` twice: first a + b</w> (5 times), then a + ab</w>. Ties go to the later letters."""
+    assert byte_pairs({"aab": 3, "ab": 2, "c": 9}) == [("a", "b</w>"), ("a", "ab</w>")]
+    assert byte_pairs({"aaaa": 1}) == [("a", "a"), ("aa", "a"), ("aaa", "a</w>")]
+
+
+# --- a folder of a stock pipeline
+
+
+def test_parts_of_a_folder(start: TinyStableDiffusion3, saved: Path) -> None:
+    begin = PretrainedPipeline(path=str(saved), dtype="float32")
+    assert isinstance(begin, PipelineStart)
+    assert isinstance(start, PipelineStart)
+    for name in MODELS:
+        part, toy = begin.component(name), start.component(name)
+        assert type(part) is type(toy)
+        assert same_weights(part, toy)
+        assert not part.training
+    for name in TOKENIZERS:
+        ours, theirs = start.component(name), begin.component(name)
+        assert [ours(text).input_ids for text in TEXTS] == [theirs(text).input_ids for text in TEXTS]
+    assert begin.component("scheduler").config.shift == 1.0
+    assert begin.component("image_encoder") is None
+
+
+def test_types(saved: Path) -> None:
+    def types(**settings: Any) -> list[torch.dtype]:
+        begin = PretrainedPipeline(path=str(saved), **settings)
+        return [begin.component(name).dtype for name in ("transformer", "vae", "text_encoder", "text_encoder_3")]
+
+    assert types() == [torch.bfloat16, torch.float32, torch.bfloat16, torch.bfloat16]
+    assert types(weights_in="float32") == [torch.float32, torch.float32, torch.bfloat16, torch.bfloat16]
+    assert types(dtype="float16") == [torch.float16, torch.float32, torch.float16, torch.float16]
+    for settings, message in (
+        ({"dtype": "int8"}, "dtype 'int8' is not one of bfloat16, float16, float32"),
+        ({"weights_in": "half"}, "weights_in 'half' is not one of bfloat16, float16, float32"),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}$"):
+            PretrainedPipeline(path="p", **settings)
+
+
+def test_saving_a_folder_again(saved: Path, tmp_path: Path) -> None:
+    PretrainedPipeline(path=str(saved), dtype="float32").save(tmp_path)
+    pipeline = StableDiffusion3Pipeline.from_pretrained(tmp_path)
+    assert same_weights(
+        pipeline.transformer, PretrainedPipeline(path=str(saved), dtype="float32").component("transformer")
+    )
+
+
+@pytest.mark.parametrize("path", ["{tmp}", "{tmp}/none", "{tmp}/nobody/nothing", "./nothing", "nothing"])
+def test_a_path_without_a_pipeline(tmp_path: Path, path: str) -> None:
+    path = path.format(tmp=tmp_path)
+    message = (
+        f"{path}: no pipeline here (model_index.json is missing); give the folder of a saved pipeline or a hub name"
+    )
+    with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
+        PretrainedPipeline(path=path, local_files_only=True).component("vae")
+
+
+def test_a_hub_name_that_this_machine_does_not_have() -> None:
+    begin = PretrainedPipeline(path="nobody/has-such-a-pipeline", local_files_only=True)
+    message = r"^nobody/has-such-a-pipeline: there is no such folder, and this machine has no copy of it \(.+\)$"
+    with pytest.raises(FileNotFoundError, match=message):
+        begin.component("vae")
+
+
+def test_a_part_that_is_not_there(saved: Path, start: TinyStableDiffusion3) -> None:
+    parts = "feature_extractor, image_encoder, scheduler, text_encoder, text_encoder_2, text_encoder_3, "
+    parts += "tokenizer, tokenizer_2, tokenizer_3, transformer, vae"
+    message = f"{saved}: StableDiffusion3Pipeline has no part 'unet'; it has {parts}"
+    with pytest.raises(KeyError, match=re.escape(message)):
+        PretrainedPipeline(path=str(saved)).component("unet")
+    with pytest.raises(KeyError, match="TinyStableDiffusion3 has no part 'unet'; it has transformer, scheduler, vae, "):
+        start.component("unet")
+
+
+def test_code_of_others_is_refused(folder: Path) -> None:
+    index = json.loads((folder / "model_index.json").read_text())
+    index["vae"] = ["os", "system"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    message = f"{folder}: vae is of 'os'; only diffusers and transformers are loaded"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        PretrainedPipeline(path=str(folder)).component("vae")
+
+
+@pytest.mark.parametrize("name", ["transformer", "text_encoder"])
+def test_pickled_weights_are_refused(folder: Path, name: str) -> None:
+    (weights,) = (folder / name).glob("*.safetensors")
+    weights.unlink()
+    stem = "diffusion_pytorch_model" if name == "transformer" else "pytorch_model"
+    torch.save({}, folder / name / f"{stem}.bin")
+    with pytest.raises(OSError, match="safetensors"):
+        PretrainedPipeline(path=str(folder)).component(name)
+
+
+# --- fingerprints
+
+
+def mark(folder: Path) -> str:
+    return PretrainedPipeline(path=str(folder), dtype="float32").fingerprint(TEXT_PARTS)
+
+
+def test_a_fingerprint_is_of_the_content(start: TinyStableDiffusion3, saved: Path, folder: Path) -> None:
+    assert mark(folder) == mark(saved) == f"{start.fingerprint(TEXT_PARTS)}-float32"
+    assert start.fingerprint(TEXT_PARTS) == small().fingerprint(TEXT_PARTS)
+    assert PretrainedPipeline(path=str(saved)).fingerprint(TEXT_PARTS) == mark(saved).replace("float32", "bfloat16")
+    assert start.fingerprint(["text_encoder"]) != start.fingerprint(["text_encoder_2"])
+    assert small(seed=1).fingerprint(TEXT_PARTS) != start.fingerprint(TEXT_PARTS)
+    (folder / "vae" / "config.json").write_text("{}")
+    assert mark(folder) == mark(saved)  # the autoencoder was not asked about
+
+
+def change_a_weight(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "text_encoder_3" / "model.safetensors"
+    tensors = load_file(path)
+    name = sorted(tensors)[-1]
+    tensors[name].flatten()[0] += 0.5
+    save_file(tensors, path)
+
+
+def change_a_config(folder: Path) -> None:
+    path = folder / "text_encoder" / "config.json"
+    path.write_text(path.read_text().replace('"quick_gelu"', '"gelu"'))
+
+
+def change_a_word(folder: Path) -> None:
+    path = folder / "tokenizer_2" / "tokenizer.json"
+    path.write_text(path.read_text().replace('"circle</w>"', '"cirkle</w>"'))
+
+
+def drop_a_part(folder: Path) -> None:
+    shutil.rmtree(folder / "text_encoder_2")
+
+
+@pytest.mark.parametrize("change", [change_a_weight, change_a_config, change_a_word, drop_a_part])
+def test_a_fingerprint_sees_every_change(folder: Path, change: Any) -> None:
+    before = mark(folder)
+    change(folder)
+    assert mark(folder) != before
