@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -190,6 +190,6 @@ class PolicyBatch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> PolicyBatch:
         """The same on another device."""
-        moved = (t.to(device, non_blocking=non_blocking) for t in (self.x0, self.sigma_B, self.seeds_B))
-        rest = (t.to(device, non_blocking=non_blocking) for t in (self.reward_weight_B, self.usable_B))
-        return PolicyBatch(*moved, *rest, self.conditions.to(device), self.names)
+        tensors = ("x0", "sigma_B", "seeds_B", "reward_weight_B", "usable_B")
+        moved = {name: getattr(self, name).to(device, non_blocking=non_blocking) for name in tensors}
+        return replace(self, conditions=self.conditions.to(device), **moved)

@@ -26,7 +26,7 @@ from firm_lightning.metrics.picture_faults import FaultLimits, PictureLook, look
 from firm_lightning.modules.drawing import Drawn
 from firm_lightning.modules.evaluation import Evaluation, ToDraw
 from firm_lightning.pictures import open_image
-from firm_lightning.report.before_after import SHEET_PROMPTS, tested_sheet
+from firm_lightning.report.before_after import SHEET_PROMPTS, folder_sheet
 from firm_lightning.types import Prompt, Rollout
 
 SOURCE_PX = 512
@@ -50,11 +50,13 @@ class WriteEvaluation(pl.Callback):
         self.limits = limits or FaultLimits()
         self._root = Path()
         self._file: IO[str] | None = None
+        self._on_sheet: frozenset[str] = frozenset()
         self._sources = _Sources()
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open this process's file."""
-        evaluation_of(pl_module, type(self).__name__)
+        prompts = evaluation_of(pl_module, type(self).__name__).prompts.prompts()
+        self._on_sheet = frozenset(prompt.id for prompt in prompts[:SHEET_PROMPTS])
         self._root = Path(trainer.default_root_dir) / self.folder
         self._root.mkdir(parents=True, exist_ok=True)
         self._file = self._part(trainer.global_rank).open("w", encoding="utf-8")
@@ -69,12 +71,9 @@ class WriteEvaluation(pl.Callback):
     ) -> None:
         """Write the records and pictures of a batch."""
         assert self._file is not None
-        shown = {
-            prompt.id for prompt in evaluation_of(pl_module, type(self).__name__).prompts.prompts()[:SHEET_PROMPTS]
-        }
         for place, (item, rollout) in enumerate(zip(batch, outputs.rollouts, strict=True)):
             source = self._sources.of(item.prompt)
-            kept = source if item.prompt.id in shown else None
+            kept = source if item.prompt.id in self._on_sheet else None
             record = record_of(outputs, place, number=item.number, source=source, keep_source=kept is not None)
             write_png(rollout.picture, self._root / record.picture)
             if kept is not None and record.source is not None and item.number == 0:
@@ -96,7 +95,7 @@ class WriteEvaluation(pl.Callback):
             summary = evaluation_summary(records, self.limits)
             checkpoint = {"checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None}
             write_text(json.dumps(summary | checkpoint | evaluation.settings(), indent=1) + "\n", self._summary_file)
-            write_png(tested_sheet(self._root), self._root / "sheet.png")
+            write_png(folder_sheet(self._root), self._root / "sheet.png")
             for file in (self._summary_file, self._root / "sheet.png"):
                 Console().print(str(file), markup=False, soft_wrap=True)
 

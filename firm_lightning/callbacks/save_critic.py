@@ -70,7 +70,7 @@ class SaveCritic(pl.Callback):
         assert isinstance(pl_module, CriticSFT)
         if trainer.is_global_zero:
             target = Path(trainer.default_root_dir) / self.folder
-            origin = Origin(config=_config_of(trainer), steps=trainer.global_step, dtype=self.dtype)
+            origin = Origin(config=config_of(trainer), steps=trainer.global_step, dtype=self.dtype)
             with whole_folder(target, overwrite=True) as folder:
                 write_critic(pl_module, folder, origin)
             rank_zero_info(f"The critic is in {target}.")
@@ -92,7 +92,7 @@ def check_dtype(dtype: str | None) -> None:
         raise ValueError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)} or null")
 
 
-def _config_of(trainer: pl.Trainer) -> str | None:
+def config_of(trainer: pl.Trainer) -> str | None:
     """The resolved config of the run as YAML; None for a trainer that no command line made."""
     from lightning.pytorch.cli import SaveConfigCallback
 

@@ -35,7 +35,7 @@ class WatchDogs(pl.Callback):
     Args:
         limits: From when on a picture is a copy, blank or saturated.
         max_copy_share: Largest share of copies in a round.
-        max_blank_share: Largest share of blank pictures in a round.
+        max_blank_share: Largest share of blank pictures in a round; an edit may ask to remove all there is.
         max_saturated_share: Largest share of saturated pictures in a round.
         window: Rounds over which rise and fall are measured, along the least-squares line.
         min_rise: The reward rises if it gains more than this over the window.
@@ -51,7 +51,7 @@ class WatchDogs(pl.Callback):
         *,
         limits: FaultLimits | None = None,
         max_copy_share: float = 0.3,
-        max_blank_share: float = 0.1,
+        max_blank_share: float = 0.25,
         max_saturated_share: float = 0.5,
         window: int = 10,
         min_rise: float = 0.02,
@@ -80,11 +80,17 @@ class WatchDogs(pl.Callback):
         self._history: dict[int, dict[str, float]] = {}
         self._warned: dict[str, int] = {}
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Refuse a module that draws no rounds."""
+        if stage == "fit" and not hasattr(pl_module, "drawn"):
+            name = type(pl_module).__name__
+            raise ValueError(f"WatchDogs watches the rounds of a DiffusionRL, not a {name}: remove it from callbacks")
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measure the round that was just learnt from, log, warn."""
         drawn = getattr(pl_module, "drawn", None)
         if not isinstance(drawn, Drawn):
-            raise ValueError(f"WatchDogs watches a DiffusionRL, not a {type(pl_module).__name__}: remove it")
+            return
         number = trainer.current_epoch
         counts = self.limits.counts(looks_of(drawn.rollouts))
         sums = {f"{name}_share": (float(count), total) for name, (count, total) in counts.items()}
@@ -93,7 +99,7 @@ class WatchDogs(pl.Callback):
         trends = self._trends(number)
         shown = {name: value for name, value in values.items() if name.endswith("_share") or name == HELD_OUT}
         shown |= {f"{name}_trend": trend for name, trend in trends.items()}
-        pl_module.log_dict({f"watch/{name}": value for name, value in shown.items()})
+        pl_module.log_dict({f"watch/{name}": value for name, value in shown.items()}, sync_dist=True)
         for figure, problem in (self._shares_passed(values) | self._drifts(trends)).items():
             self._bark(trainer, number, figure, problem)
 

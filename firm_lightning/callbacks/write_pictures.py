@@ -16,6 +16,7 @@ from firm_lightning.data.picture_layouts import GRID_PICTURES, GridLayout, Pictu
 from firm_lightning.modules.drawing import Drawn
 from firm_lightning.modules.evaluation import Evaluation, ToDraw
 from firm_lightning.pictures import open_image
+from firm_lightning.types import ImageRef
 
 NOTE_NAME = "drawn_with.json"
 """What the pictures of a folder were drawn with, so that a resumed run does not mix two policies."""
@@ -162,10 +163,7 @@ def _write_grid(path: Path, cells: Sequence[Path]) -> None:
     """Two by two, in reading order; one that is younger than all its cells is left as it is."""
     if _size(path) and all(cell.stat().st_mtime_ns <= path.stat().st_mtime_ns for cell in cells):
         return
-    pictures = []
-    for cell in cells:
-        with Image.open(cell, formats=("PNG",)) as picture:
-            pictures.append(picture.convert("RGB"))
+    pictures = [open_image(ImageRef(cell.name, root=cell.parent)) for cell in cells]
     width, height = pictures[0].size
     grid = Image.new("RGB", (2 * width, 2 * height))
     for place, picture in enumerate(pictures):

@@ -88,7 +88,8 @@ class GenEval:
         origin = _ORIGIN.fullmatch(prompt.origin)
         place = int(origin["number"]) - (origin["mark"] == ":") if origin else -1  # lines count from 1
         if place < 0:
-            raise BadRecord(prompt.origin, f"prompt '{prompt.id}' has no place in a file, which names GenEval's folder")
+            problem = f"prompt '{prompt.id}' has no place in a file, which names GenEval's folder"
+            raise BadRecord(prompt.origin, problem, "Read the prompts from GenEval's evaluation_metadata.jsonl.")
         return Path(f"{place:05d}")
 
     def _metadata(self, prompt: Prompt) -> str:

@@ -61,7 +61,7 @@ def look_at(picture: Image.Image, source: Image.Image | None = None) -> PictureL
     values_HW3 = _values(picture)
     return PictureLook(
         change=None if source is None else largest_change(picture, source),
-        spread=float(values_HW3.std(axis=(0, 1)).max()),
+        spread=float(values_HW3.std(axis=(0, 1), dtype=np.float64).max()),
         clipped=float(((values_HW3 <= END / 255) | (values_HW3 >= 1 - END / 255)).mean()),
     )
 

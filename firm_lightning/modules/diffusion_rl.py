@@ -211,9 +211,7 @@ class DiffusionRL(pl.LightningModule):
 
     def predict_dataloader(self) -> DataLoader[Any] | list[Any]:
         """What no callback knows to be drawn already."""
-        if self.evaluation is None:
-            return []
-        return self.evaluation.loader(self.evaluation.left_to_draw(self.trainer.callbacks))  # type: ignore[attr-defined]
+        return self.evaluation.rest_loader(self.trainer) if self.evaluation is not None else []
 
     def validation_step(self, batch: Sequence[ToDraw], batch_idx: int) -> Drawn:
         """Draw and judge."""
@@ -298,6 +296,6 @@ class DiffusionRL(pl.LightningModule):
 
     def _evaluate(self, batch: Sequence[ToDraw], stage: str) -> Drawn:
         assert self.evaluation is not None
-        drawn = self.evaluation.draw(self.policy, batch)
+        drawn = self.evaluation.draw(self.policy, batch, reward=self.reward, truth=self.truth)
         log_evaluation(self, drawn, stage)
         return drawn

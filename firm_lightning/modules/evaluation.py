@@ -43,8 +43,8 @@ class Evaluation:
     Args:
         prompts: Prompts that nothing learns from.
         studio: How they are drawn.
-        reward: The critic and its formula; null scores nothing.
-        truth: Measures pictures exactly (scenes); null measures nothing.
+        reward: Another critic and formula than those of training; null takes these, where there are any.
+        truth: Measures pictures exactly (scenes); null takes what the training has.
         pictures_per_prompt: Pictures of each prompt.
         weights: ``ema`` draws with the averaged weights, ``current`` with the last ones, ``reference`` with the start.
         seed: Seed of the noise.
@@ -76,10 +76,16 @@ class Evaluation:
         prompts = self.prompts.prompts()
         return [ToDraw(prompt, number) for prompt in prompts for number in range(self.pictures_per_prompt)]
 
-    def left_to_draw(self, callbacks: Sequence[pl.Callback]) -> list[ToDraw]:
-        """Every picture that no callback knows to be done."""
+    def left_to_draw(self, callbacks: Sequence[pl.Callback], *, processes: int = 1) -> list[ToDraw]:
+        """Every picture that no callback knows to be done, and some more if they are fewer than the processes.
+
+        Lightning cannot split fewer pictures than there are processes.
+        """
         knowing = [callback for callback in callbacks if isinstance(callback, KnowsWhatIsDone)]
-        return [item for item in self.to_draw() if not any(callback.is_done(item) for callback in knowing)]
+        done = [(item, any(callback.is_done(item) for callback in knowing)) for item in self.to_draw()]
+        left = [item for item, is_done in done if not is_done]
+        missing = processes - len(left) if left else 0
+        return left + [item for item, is_done in done if is_done][: max(missing, 0)]
 
     def settings(self) -> dict[str, str | int | float]:
         """What a picture depends on beside prompt, number and weights: a resumed run must have the same."""
@@ -95,12 +101,26 @@ class Evaluation:
         """Batches of lists of ``ToDraw``; Lightning splits them over processes."""
         return DataLoader(items, batch_size=self.studio.batch_size, collate_fn=list)  # type: ignore[arg-type]
 
-    def draw(self, policy: Policy, items: Sequence[ToDraw]) -> Drawn:
-        """Draw and judge."""
+    def rest_loader(self, trainer: pl.Trainer) -> DataLoader[Any]:
+        """Batches of what is left to draw."""
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        return self.loader(self.left_to_draw(callbacks, processes=trainer.world_size))
+
+    def draw(
+        self,
+        policy: Policy,
+        items: Sequence[ToDraw],
+        *,
+        reward: PictureReward | None = None,
+        truth: Truth | None = None,
+    ) -> Drawn:
+        """Draw, and judge by the evaluation's own reward and truth or else by the given ones."""
         prompts = [item.prompt for item in items]
         seeds = [picture_seed(self.seed, item.prompt.id, item.number) for item in items]
         with policy.weights(self.weights):
-            return self.studio.draw_and_score(policy, prompts, seeds, reward=self.reward, truth=self.truth)
+            return self.studio.draw_and_score(
+                policy, prompts, seeds, reward=self.reward or reward, truth=self.truth or truth
+            )
 
 
 def log_evaluation(module: pl.LightningModule, drawn: Drawn, stage: str) -> None:

@@ -105,9 +105,7 @@ class FlowMatching(pl.LightningModule):
 
     def predict_dataloader(self) -> DataLoader[Any] | list[Any]:
         """What no callback knows to be drawn already."""
-        if self.evaluation is None:
-            return []
-        return self.evaluation.loader(self.evaluation.left_to_draw(self.trainer.callbacks))  # type: ignore[attr-defined]
+        return self.evaluation.rest_loader(self.trainer) if self.evaluation is not None else []
 
     def test_step(self, batch: Sequence[ToDraw], batch_idx: int) -> Drawn:
         """Draw and judge."""

@@ -53,11 +53,11 @@ class ConditionCache:
             keys: Names of the prompts (``prompt_key``), which may repeat.
             make: Called at most once, with the first position of every key that is not there.
         """
-        rows = {key: self._read(key) for key in dict.fromkeys(keys)}
+        rows: dict[str, Mapping[str, Tensor] | None] = {key: self._read(key) for key in dict.fromkeys(keys)}
         missing = self._missing(keys, lambda key: rows[key] is not None)
         for position, row in self._making(missing, make):
             rows[keys[position]] = self._write(keys[position], row)
-        return [row for key in keys if (row := rows[key]) is not None]
+        return [found for key in keys if (found := rows[key]) is not None]
 
     def fill(self, keys: Sequence[str], make: Make) -> None:
         """Make what is not there, as ``rows`` does, and keep nothing in memory beside the cache."""

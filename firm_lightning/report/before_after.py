@@ -20,8 +20,8 @@ MOST_PANELS = 4
 """Pictures of one prompt that a sheet shows."""
 
 
-def tested_sheet(folder: Path, *, title: str = "") -> Image.Image:
-    """The first prompts of one tested folder, with the source first where there is one.
+def folder_sheet(folder: Path) -> Image.Image:
+    """The first prompts of one tested folder, with the source first where there is one; named like run and folder.
 
     Raises:
         BadRecord: A file is missing or damaged.
@@ -35,7 +35,8 @@ def tested_sheet(folder: Path, *, title: str = "") -> Image.Image:
             label = f"picture {record.number}" if several else "result" if panels else ""
             panels.append(Panel(_picture(folder, record.picture), label, record.numbers()))
         tiles.append(Tile(of_prompt[0].prompt, tuple(panels)))
-    return contact_sheet(tiles, title=title or folder.name, notes=[_means_line(records)])
+    whole = folder.resolve()
+    return contact_sheet(tiles, title=f"{whole.parent.name}/{whole.name}", notes=[_means_line(records)])
 
 
 def before_after_sheet(before: Path, after: Path, output: Path) -> Path:
@@ -60,17 +61,12 @@ def before_after_sheet(before: Path, after: Path, output: Path) -> Path:
                 f"picture {new.number} of prompt '{new.id}' was drawn from seed {old.seed} in {before} and {new.seed} "
                 f"in {after}: test both with the same evaluation.seed"
             )
-    tiles = [
-        Tile(
-            new.prompt,
-            (
-                *_source(after, new),
-                Panel(_picture(before, old.picture), "before", old.numbers()),
-                Panel(_picture(after, new.picture), "after", new.numbers()),
-            ),
-        )
-        for old, new in list({new.id: (old, new) for old, new in reversed(pairs)}.values())[::-1][:SHEET_PROMPTS]
-    ]
+    one_of_each = [next(of_prompt) for _, of_prompt in groupby(pairs, key=lambda pair: pair[1].id)]
+    tiles = []
+    for old, new in one_of_each[:SHEET_PROMPTS]:
+        first_panel = Panel(_picture(before, old.picture), "before", old.numbers())
+        last_panel = Panel(_picture(after, new.picture), "after", new.numbers())
+        tiles.append(Tile(new.prompt, (*_source(after, new), first_panel, last_panel)))
     notes = [f"before: {_means_line([old for old, _ in pairs])}", f"after: {_means_line([new for _, new in pairs])}"]
     sheet = contact_sheet(tiles, title="Before and after, from the same noise", notes=notes)
     write_png(sheet, output)
@@ -95,5 +91,5 @@ def _picture(folder: Path, name: str) -> Image.Image:
 
 def _means_line(records: Sequence[PictureRecord]) -> str:
     known = [(name.replace("/", " "), row["mean"]) for name, row in means(records).items() if row["mean"] is not None]
-    numbers = "    ".join(f"{name} {mean:.3f}" for name, mean in known)
-    return f"means over {len(records)} pictures:    {numbers}" if numbers else f"{len(records)} pictures"
+    numbers = ", ".join(f"{name} {mean:.3f}" for name, mean in known)
+    return f"means over {len(records)} pictures: {numbers}" if numbers else f"{len(records)} pictures"

@@ -8,7 +8,7 @@ from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
 
-SHEET_PX = 1600
+SHEET_PX = 1800
 """Width that a sheet is filled up to; it is narrower if there are few pictures."""
 SMALL_PX, PANEL_PX = 192, 256
 """Side of a panel: for pictures that fit twice into the small one, and for larger ones."""
@@ -130,7 +130,7 @@ def wrapped(text: str, font: Font, width_px: int, *, most_lines: int) -> list[st
             line = f"{line} {words.pop(0)}"
         if font.getlength(line) > width_px:  # one long word, or a script without spaces
             fitting = next(end for end in range(len(line), 0, -1) if end == 1 or font.getlength(line[:end]) <= width_px)
-            words.insert(0, line[fitting:])
+            words[:0] = [line[fitting:]] if line[fitting:] else []
             line = line[:fitting]
         lines.append(line)
     if words:
