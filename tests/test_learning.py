@@ -33,7 +33,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.slow
 def test_the_base_recipe_shortened_learns_words_and_form(empty_folder: Path) -> None:
-    """120 of 4,500 steps: the loss on lessons never seen falls far below that of random weights, ln(900) = 6.8."""
+    """120 of 6,000 steps: the loss on lessons never seen falls far below that of random weights, ln(900) = 6.8."""
     short = [
         "--data.init_args.batches",
         "120",
