@@ -89,6 +89,10 @@ class Policy(Protocol):
         """Conditions of each prompt, from the cache on disk where they are known; encoders are loaded only if not."""
         ...
 
+    def encode_ahead(self, prompts: Sequence[Prompt]) -> None:
+        """Put into the cache what is not there, so that ``encode`` needs no encoder for these prompts."""
+        ...
+
     def noise(self, seeds: Sequence[int]) -> Tensor:
         """Standard normal latents, one row for each seed, whatever else is in the batch."""
         ...

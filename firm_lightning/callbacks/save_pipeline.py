@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,15 +12,14 @@ import lightning.pytorch as pl
 import torch
 import yaml
 from lightning.pytorch.utilities import rank_zero_info
-from torch import nn
 
 from firm_lightning import __version__
 from firm_lightning.callbacks.save_critic import CONFIG_NAME, config_of
 from firm_lightning.critics.folder import DTYPES
 from firm_lightning.data.writing import NOTE_NAME, whole_folder
-from firm_lightning.modules.autoencoder import Autoencoder
 from firm_lightning.modules.diffusion_rl import DiffusionRL
 from firm_lightning.modules.flow_matching import FlowMatching
+from firm_lightning.policies.start import INDEX, LIBRARIES
 from firm_lightning.types import WeightSet
 
 PACKAGES = ("torch", "lightning", "diffusers", "transformers", "peft")
@@ -33,7 +33,7 @@ class SavePipeline(pl.Callback):
 
     Args:
         folder: Name of the folder below the run folder.
-        weights: Which weights of a policy: ``ema``, ``current`` or ``behaviour``; an autoencoder has one set.
+        weights: Which weights of the policy: ``ema``, ``current`` or ``behaviour``.
         dtype: Type of all saved weights: float32, bfloat16 or float16; null keeps each as it is.
     """
 
@@ -50,14 +50,14 @@ class SavePipeline(pl.Callback):
         """Refuse before training what could not be saved after it.
 
         Raises:
-            ValueError: The module trains no pipeline.
+            ValueError: The module trains no policy.
         """
-        if not isinstance(pl_module, Autoencoder | FlowMatching | DiffusionRL):
+        if not isinstance(pl_module, FlowMatching | DiffusionRL):
             raise ValueError(f"SavePipeline saves no {type(pl_module).__name__}; remove it from callbacks")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the folder, from the first process."""
-        assert isinstance(pl_module, Autoencoder | FlowMatching | DiffusionRL)
+        assert isinstance(pl_module, FlowMatching | DiffusionRL)
         if trainer.is_global_zero:
             target = Path(trainer.default_root_dir) / self.folder
             with whole_folder(target, overwrite=True) as folder:
@@ -65,23 +65,16 @@ class SavePipeline(pl.Callback):
             rank_zero_info(f"The pipeline is in {target}.")
         trainer.strategy.barrier()
 
-    def _write(
-        self, module: Autoencoder | FlowMatching | DiffusionRL, folder: Path, config: str | None, steps: int
-    ) -> None:
-        if isinstance(module, Autoencoder):
-            module.start.save(folder)
-            assert isinstance(module.vae, nn.Module)
-            module.vae.save_pretrained(folder / "vae", safe_serialization=True)  # type: ignore[operator]
-            trained = "vae"
-        else:
-            module.policy.start.save(folder)  # type: ignore[attr-defined]
-            module.policy.save_transformer(folder / "transformer", self.weights)  # type: ignore[attr-defined]
-            trained = f"transformer ({self.weights} weights)"
+    def _write(self, module: FlowMatching | DiffusionRL, folder: Path, config: str | None, steps: int) -> None:
+        module.policy.start.save(folder)  # type: ignore[attr-defined]
+        module.policy.save_transformer(folder / "transformer", self.weights)  # type: ignore[attr-defined]
+        trained = f"transformer ({self.weights} weights)"
         if self.dtype is not None:
             cast_files(folder, getattr(torch, self.dtype))
         if config is not None:
             (folder / CONFIG_NAME).write_text(config, encoding="utf-8")
-        (folder / "README.md").write_text(_card(type(module).__name__, trained, config, steps), encoding="utf-8")
+        card = _card(type(module).__name__, trained, config, steps, _foreign_modules(folder))
+        (folder / "README.md").write_text(card, encoding="utf-8")
         (folder / NOTE_NAME).write_text(json.dumps({"pipeline": trained, "steps": steps}) + "\n", encoding="utf-8")
 
 
@@ -96,12 +89,20 @@ def cast_files(folder: Path, dtype: torch.dtype) -> None:
         save_file(weights, path, metadata={"format": "pt"})
 
 
-def _card(module: str, trained: str, config: str | None, steps: int) -> str:
+def _foreign_modules(folder: Path) -> list[str]:
+    """Modules of the pipeline's parts that stock diffusers uses only if they are imported before it loads."""
+    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    libraries = {part[0] for part in index.values() if isinstance(part, list) and part[0] is not None}
+    return sorted(libraries.difference(LIBRARIES))
+
+
+def _card(module: str, trained: str, config: str | None, steps: int, imports: Sequence[str]) -> str:
     """The text of ``README.md``."""
     lines = ["---", "library_name: diffusers", "---", "# A diffusion pipeline", ""]
     lines += [f"Trained with firm_lightning ({module}, {steps:,} optimiser steps): the {trained}.", ""]
     lines += [
         "```python",
+        *(f"import {name}" for name in imports),
         "from diffusers import DiffusionPipeline",
         "",
         "pipeline = DiffusionPipeline.from_pretrained(FOLDER)",

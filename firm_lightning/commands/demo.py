@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from firm_lightning.report.before_after import before_after_sheet
+
 TRAIN = Path(__file__).parents[2] / "train.py"
 SHOWN = {
     "mae": "MAE",
@@ -28,8 +30,15 @@ SHOWN = {
 """Figures that go into ``summary.json`` and into the printed table, with their headings."""
 
 
-def demo(*, stages: list[list[list[str]]], reports: dict[str, str], output: Path) -> None:
-    """Run commands and gather their agreement figures in one summary.
+def demo(
+    *,
+    stages: list[list[list[str]]],
+    reports: dict[str, str],
+    evaluations: dict[str, str] | None = None,
+    sheets: dict[str, list[Path]] | None = None,
+    output: Path,
+) -> None:
+    """Run commands and gather what they measured in one summary.
 
     The lanes of a stage run side by side, the commands of a lane one after the other. What a command prints goes to a
     file in output/logs. The first command that fails ends the demo.
@@ -37,6 +46,9 @@ def demo(*, stages: list[list[list[str]]], reports: dict[str, str], output: Path
     Args:
         stages: For each stage its lanes, for each lane its command lines, as they would stand after "python train.py".
         reports: Name in the summary -> report.json that one of the commands writes, "#" and the task in it.
+        evaluations: Name in the summary -> evaluation.json that one of them writes, "#" and the way to a number in it,
+            with dots (means.truth/alignment_01.mean).
+        sheets: Picture to write -> two folders that "test" wrote, before and after training.
         output: Folder of summary.json and logs.
     """
     console = Console()
@@ -54,10 +66,15 @@ def demo(*, stages: list[list[list[str]]], reports: dict[str, str], output: Path
     for name, report in reports.items():
         path, _, task = report.partition("#")
         figures |= {f"{name}.{key}": value for key, value in task_figures(Path(path), task).items()}
-    summary = {"seconds_total": round(time.monotonic() - began, 1), "seconds": seconds, **figures}
+    learnt = {name: number_at(*where.split("#", 1)) for name, where in (evaluations or {}).items()}
+    for picture, (before, after) in (sheets or {}).items():
+        before_after_sheet(before, after, Path(picture))
+    summary = {"seconds_total": round(time.monotonic() - began, 1), "seconds": seconds, **figures, **learnt}
     file = output / "summary.json"
     file.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     console.print(summary_table(figures))
+    if learnt:
+        console.print(learnt_table(learnt))
     console.print(f"{summary['seconds_total']:.0f} s in all. {file}", markup=False)
 
 
@@ -89,6 +106,24 @@ def task_figures(report: Path, task: str) -> dict[str, float | None]:
     """The shown figures and the number of items of one task of a ``report.json``; KeyError where it is not there."""
     values = json.loads(report.read_text(encoding="utf-8"))["tasks"][task]["overall"]
     return {key: values[key] for key in (*SHOWN, "n")}
+
+
+def number_at(report: str, way: str) -> float | None:
+    """The number at the end of a dotted way through a JSON file; KeyError where it is not there."""
+    value = json.loads(Path(report).read_text(encoding="utf-8"))
+    for key in way.split("."):
+        value = value[key]
+    return None if value is None else float(value)
+
+
+def learnt_table(learnt: dict[str, float | None]) -> Table:
+    """One row for each number."""
+    table = Table(title="What the policies learnt", caption="- : not known", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("number", no_wrap=True)
+    table.add_column("value", justify="right")
+    for name, value in learnt.items():
+        table.add_row(name, "-" if value is None else f"{value:.3f}")
+    return table
 
 
 def summary_table(figures: dict[str, float | None]) -> Table:

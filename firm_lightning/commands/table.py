@@ -26,7 +26,11 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "report", "firm_lightning.commands.report:report", "Compare predictions with human scores; needs no model."
     ),
-    Command("scenes", "firm_lightning.commands.scenes:scenes", "Write sets of the embedded world: for critics and for policies."),
+    Command(
+        "scenes",
+        "firm_lightning.commands.scenes:scenes",
+        "Write sets of the embedded world: for critics and for policies.",
+    ),
     Command("demo", "firm_lightning.commands.demo:demo", "Run the whole loop on a laptop."),
     Command(
         "export", "firm_lightning.commands.export:export", "Save a checkpoint's critic as transformers save models."

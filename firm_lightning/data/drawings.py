@@ -155,6 +155,11 @@ class Drawings(pl.LightningDataModule):
         if stage in ("fit", "validate") and self.val is not None:
             self.val.open()
 
+    def prompts(self) -> list[Prompt]:
+        """The prompt of every record, of ``train`` and then of ``val``."""
+        files = (self.train, self.val) if self.val is not None else (self.train,)
+        return [prompt for file in files for prompt, _ in file.open()]
+
     def state_dict(self) -> dict[str, int]:
         """The place in the epoch."""
         assert self.trainer is not None

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
@@ -20,9 +19,9 @@ from firm_lightning.data.batching import EpochPlace, ResumableOrder, place_of, r
 from firm_lightning.data.groups import GroupSampler, RoundPlan, check_arithmetic
 from firm_lightning.data.prompts import PromptFile
 from firm_lightning.modules.drawing import Drawn, Studio
-from firm_lightning.modules.evaluation import Evaluation, ToDraw, log_evaluation
+from firm_lightning.modules.evaluation import Evaluation, ToDraw
 from firm_lightning.modules.policy_checks import check_weight_sets, not_finite
-from firm_lightning.modules.policy_weights import with_frozen, without_frozen
+from firm_lightning.modules.policy_module import PolicyModule
 from firm_lightning.modules.round_stats import round_stats
 from firm_lightning.modules.rounds import Round, RoundBatches
 from firm_lightning.objectives.diffusion_nft import behaviour_update, ema_update
@@ -38,7 +37,7 @@ ROUNDS_TO_TRY = 3
 """So many rounds in a row that cannot be read stop the run: the critic is broken, not unlucky."""
 
 
-class DiffusionRL(pl.LightningModule):
+class DiffusionRL(PolicyModule):
     """Teach a policy with rewards (DiffusionNFT, arXiv 2509.16117; FIRM, arXiv 2603.12247).
 
     Set ``trainer.reload_dataloaders_every_n_epochs: 1``; ``trainer.max_epochs`` is the number of rounds.
@@ -86,14 +85,10 @@ class DiffusionRL(pl.LightningModule):
         stop_on_unreadable: bool = False,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        self.policy = policy
-        self.reward = reward
+        super().__init__(policy=policy, evaluation=evaluation, reward=reward, truth=truth)
         self.prompts = prompts
         self.objective = objective
         self.studio = studio
-        self.evaluation = evaluation
-        self.truth = truth
         self.prompts_per_round = prompts_per_round
         self.pictures_per_prompt = pictures_per_prompt
         self.sigmas_per_picture = sigmas_per_picture
@@ -111,10 +106,6 @@ class DiffusionRL(pl.LightningModule):
         self._behaviour_is_current = True
         self._rounds_followed = 0
         self._steps = 0
-
-    def configure_model(self) -> None:
-        """Load the policy; the critic loads itself at its first request."""
-        self.policy.load()
 
     def setup(self, stage: str) -> None:
         """Before anything expensive: the arithmetic of a round, and all prompts."""
@@ -135,7 +126,11 @@ class DiffusionRL(pl.LightningModule):
             )
 
     def on_fit_start(self) -> None:
-        """Weight sets that do not switch would learn nothing in silence."""
+        """Encode all prompts now; and weight sets that do not switch would learn nothing in silence."""
+        asked = list(self.studio.asked(self.prompts.prompts()))
+        if self.evaluation is not None:
+            asked += self.evaluation.studio.asked(self.evaluation.prompts.prompts())
+        self.encode_ahead(asked)
         check_weight_sets(self.policy, self.prompts.prompts()[:1], fresh=self._steps == 0)
 
     def train_dataloader(self) -> DataLoader[PolicyBatch]:
@@ -176,10 +171,6 @@ class DiffusionRL(pl.LightningModule):
             rank_zero_warn(f"{problem}; it is dropped and another one drawn")
         raise ValueError(f"{problem}, {ROUNDS_TO_TRY} times in a row; look at what the critic answers")
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Rows of a round move; prompts that are to be drawn are no tensors."""
-        return batch.to(device) if isinstance(batch, PolicyBatch) else batch
-
     def training_step(self, batch: PolicyBatch, batch_idx: int) -> Tensor:
         """The loss of DiffusionNFT."""
         out = self.objective.loss(self.policy, batch, behaviour_is_current=self._behaviour_is_current)
@@ -203,28 +194,11 @@ class DiffusionRL(pl.LightningModule):
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         """The prompts that are never learnt from; nothing where there are none."""
-        return self.evaluation.loader(self.evaluation.to_draw()) if self.evaluation is not None else []
-
-    def test_dataloader(self) -> DataLoader[Any] | list[Any]:
-        """As for validation."""
-        return self.val_dataloader()
-
-    def predict_dataloader(self) -> DataLoader[Any] | list[Any]:
-        """What no callback knows to be drawn already."""
-        return self.evaluation.rest_loader(self.trainer) if self.evaluation is not None else []
+        return self.test_dataloader()
 
     def validation_step(self, batch: Sequence[ToDraw], batch_idx: int) -> Drawn:
         """Draw and judge."""
-        return self._evaluate(batch, "val")
-
-    def test_step(self, batch: Sequence[ToDraw], batch_idx: int) -> Drawn:
-        """Draw and judge."""
-        return self._evaluate(batch, "test")
-
-    def predict_step(self, batch: Sequence[ToDraw], batch_idx: int) -> Drawn:
-        """Draw; a callback writes the pictures."""
-        assert self.evaluation is not None
-        return self.evaluation.draw(self.policy, batch)
+        return self.evaluate(batch, "val")
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW at a constant learning rate on the current weights."""
@@ -232,25 +206,23 @@ class DiffusionRL(pl.LightningModule):
         return torch.optim.AdamW(learning, lr=self.learning_rate, betas=self.betas, weight_decay=self.weight_decay)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """What never changes is left out. An unfinished round is drawn again from the same weights and seeds."""
+        """An unfinished round is not kept: it is drawn again from the same weights and seeds."""
+        super().on_save_checkpoint(checkpoint)
         checkpoint[RL_KEY] = {
             "place": place_of(self.trainer),
             "behaviour_is_current": self._behaviour_is_current,
             "rounds_followed": self._rounds_followed,
             "steps": self._steps,
         }
-        if "state_dict" in checkpoint:
-            checkpoint["state_dict"] = without_frozen(self, checkpoint["state_dict"])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The counterpart; the weights that never change are those of the policy's start."""
+        """The counterpart."""
+        super().on_load_checkpoint(checkpoint)
         state = checkpoint[RL_KEY]
         self._resumed = resumed_place(state["place"])
         self._behaviour_is_current = state["behaviour_is_current"]
         self._rounds_followed = state["rounds_followed"]
         self._steps = state["steps"]
-        if "state_dict" in checkpoint:
-            checkpoint["state_dict"] = with_frozen(self, checkpoint["state_dict"])
 
     def _follow(self, number: int) -> None:
         """After a round the behaviour weights follow the current ones; done before the next round, once.
@@ -293,9 +265,3 @@ class DiffusionRL(pl.LightningModule):
             names=tuple(prompt.id for prompt in prompts),
         )
         return round_, round_stats(drawn, reward_GK, readable_GK.bool(), advantages)
-
-    def _evaluate(self, batch: Sequence[ToDraw], stage: str) -> Drawn:
-        assert self.evaluation is not None
-        drawn = self.evaluation.draw(self.policy, batch, reward=self.reward, truth=self.truth)
-        log_evaluation(self, drawn, stage)
-        return drawn

@@ -48,12 +48,20 @@ class Studio:
         self.guidance_scale = guidance_scale
         self.batch_size = batch_size
 
+    @property
+    def _guided(self) -> bool:
+        return self.guidance_scale != 1.0
+
+    def asked(self, prompts: Sequence[Prompt]) -> list[Prompt]:
+        """Every prompt that ``draw`` has encoded for these: with guidance, the empty ones too."""
+        return [*prompts, *(_without_text(p) for p in prompts)] if self._guided else list(prompts)
+
     def draw(self, policy: Policy, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Rollout]:
         """One picture for each prompt and seed, with the weights in use."""
         conditions = policy.encode(prompts)
         negative = None
-        if self.guidance_scale != 1.0:
-            negative = policy.encode([Prompt(f"{p.id}-empty", "", source=p.source, origin=p.origin) for p in prompts])
+        if self._guided:
+            negative = policy.encode([_without_text(p) for p in prompts])
         x0 = sample(
             policy,
             conditions,
@@ -97,6 +105,10 @@ class Studio:
         measured = truth.measure([r.prompt for r in rollouts], [r.picture for r in rollouts]) if truth else {}
         rewards = joined(parts) if parts else None
         return Drawn(tuple(rollouts), rewards, measured, drawn_at - start, waited_until - drawn_at)
+
+
+def _without_text(prompt: Prompt) -> Prompt:
+    return Prompt(f"{prompt.id}-empty", "", source=prompt.source, origin=prompt.origin)
 
 
 def joined(parts: Sequence[Rewards]) -> Rewards:

@@ -12,7 +12,6 @@ from torch.utils.data import DataLoader
 
 from firm_lightning.data.prompts import PromptFile
 from firm_lightning.modules.drawing import Drawn, Studio
-from firm_lightning.modules.round_stats import evaluation_stats
 from firm_lightning.protocols import PictureReward, Policy, Truth
 from firm_lightning.types import Prompt, WeightSet
 
@@ -106,28 +105,23 @@ class Evaluation:
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
         return self.loader(self.left_to_draw(callbacks, processes=trainer.world_size))
 
-    def draw(
-        self,
-        policy: Policy,
-        items: Sequence[ToDraw],
-        *,
-        reward: PictureReward | None = None,
-        truth: Truth | None = None,
+    def draw(self, policy: Policy, items: Sequence[ToDraw]) -> Drawn:
+        """Draw, and judge nothing."""
+        return self._drawn(policy, items, None, None)
+
+    def judge(
+        self, policy: Policy, items: Sequence[ToDraw], *, reward: PictureReward | None, truth: Truth | None
     ) -> Drawn:
-        """Draw, and judge by the evaluation's own reward and truth or else by the given ones."""
+        """Draw, and judge by the evaluation's own reward and truth, or else by the given ones."""
+        return self._drawn(policy, items, self.reward or reward, self.truth or truth)
+
+    def _drawn(
+        self, policy: Policy, items: Sequence[ToDraw], reward: PictureReward | None, truth: Truth | None
+    ) -> Drawn:
         prompts = [item.prompt for item in items]
         seeds = [picture_seed(self.seed, item.prompt.id, item.number) for item in items]
         with policy.weights(self.weights):
-            return self.studio.draw_and_score(
-                policy, prompts, seeds, reward=self.reward or reward, truth=self.truth or truth
-            )
-
-
-def log_evaluation(module: pl.LightningModule, drawn: Drawn, stage: str) -> None:
-    """Log the means of what a batch of pictures earned; unreadable ones are in none."""
-    for name, (value, count) in evaluation_stats(drawn).items():
-        if count:
-            module.log(f"{stage}/{name}", value, batch_size=count, sync_dist=True, on_epoch=True, on_step=False)
+            return self.studio.draw_and_score(policy, prompts, seeds, reward=reward, truth=truth)
 
 
 def picture_seed(seed: int, prompt_id: str, number: int) -> int:

@@ -8,16 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from firm_lightning.data.drawings import Drawing
-from firm_lightning.modules.drawing import Drawn
-from firm_lightning.modules.evaluation import Evaluation, ToDraw, log_evaluation
-from firm_lightning.modules.policy_weights import with_frozen, without_frozen
+from firm_lightning.data.drawings import Drawing, Drawings
+from firm_lightning.modules.evaluation import Evaluation
+from firm_lightning.modules.policy_module import PolicyModule
 from firm_lightning.modules.schedule import warmup_cosine
 from firm_lightning.objectives.diffusion_nft import ema_update
 from firm_lightning.objectives.flow_matching import flow_matching_loss, interpolate
@@ -25,7 +22,7 @@ from firm_lightning.protocols import Policy
 from firm_lightning.types import Prompt
 
 
-class FlowMatching(pl.LightningModule):
+class FlowMatching(PolicyModule):
     """Teach a policy to draw what people drew (flow matching, arXiv 2210.02747; sigmas as in arXiv 2403.03206).
 
     Args:
@@ -57,14 +54,12 @@ class FlowMatching(pl.LightningModule):
         ema_decay: float = 0.999,
         seed: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(policy=policy, evaluation=evaluation)
         for name, share in (("prompt_dropout", prompt_dropout), ("warmup_share", warmup_share)):
             if not 0 <= share < 1:
                 raise ValueError(f"{name} {share:g} is not in [0, 1): it is a share")
         if sigma_std <= 0:
             raise ValueError(f"sigma_std {sigma_std:g} must be above 0")
-        self.policy = policy
-        self.evaluation = evaluation
         self.prompt_dropout = prompt_dropout
         self.sigma_mean = sigma_mean
         self.sigma_std = sigma_std
@@ -76,13 +71,13 @@ class FlowMatching(pl.LightningModule):
         self.seed = seed
         self._steps = 0
 
-    def configure_model(self) -> None:
-        """Load the policy."""
-        self.policy.load()
-
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Pictures and prompts move as tensors, later."""
-        return batch
+    def on_fit_start(self) -> None:
+        """Encode all prompts now, so that the text encoders are out of memory before the first step."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if isinstance(data, Drawings):
+            asked = data.prompts()
+            dropped = [_without_text(prompt) for prompt in asked] if self.prompt_dropout else []
+            self.encode_ahead([*asked, *dropped])
 
     def training_step(self, batch: Sequence[Drawing], batch_idx: int) -> Tensor:
         """The squared error of the velocity."""
@@ -98,25 +93,6 @@ class FlowMatching(pl.LightningModule):
         """The same with the averaged weights and all prompts."""
         with self.policy.weights("ema"):
             self.log("val/loss", self._loss(batch, with_dropout=False), batch_size=len(batch), sync_dist=True)
-
-    def test_dataloader(self) -> DataLoader[Any] | list[Any]:
-        """The prompts of the evaluation; nothing where there is none."""
-        return self.evaluation.loader(self.evaluation.to_draw()) if self.evaluation is not None else []
-
-    def predict_dataloader(self) -> DataLoader[Any] | list[Any]:
-        """What no callback knows to be drawn already."""
-        return self.evaluation.rest_loader(self.trainer) if self.evaluation is not None else []
-
-    def test_step(self, batch: Sequence[ToDraw], batch_idx: int) -> Drawn:
-        """Draw and judge."""
-        drawn = self.predict_step(batch, batch_idx)
-        log_evaluation(self, drawn, "test")
-        return drawn
-
-    def predict_step(self, batch: Sequence[ToDraw], batch_idx: int) -> Drawn:
-        """Draw; a callback writes the pictures."""
-        assert self.evaluation is not None
-        return self.evaluation.draw(self.policy, batch)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """After it the average moves, faster in the beginning. (Later hooks come after checkpoints are written.)"""
@@ -141,16 +117,14 @@ class FlowMatching(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """What never changes is left out."""
+        """The number of steps, by which the average moves."""
+        super().on_save_checkpoint(checkpoint)
         checkpoint["flow_matching"] = {"steps": self._steps}
-        if "state_dict" in checkpoint:
-            checkpoint["state_dict"] = without_frozen(self, checkpoint["state_dict"])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The counterpart."""
+        super().on_load_checkpoint(checkpoint)
         self._steps = checkpoint["flow_matching"]["steps"]
-        if "state_dict" in checkpoint:
-            checkpoint["state_dict"] = with_frozen(self, checkpoint["state_dict"])
 
     def _loss(self, drawings: Sequence[Drawing], *, with_dropout: bool) -> Tensor:
         """Sigma, dropout and noise of each row come from the record's place, the epoch and the seed alone."""

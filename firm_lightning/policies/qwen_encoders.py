@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from firm_lightning.pictures import BadRecord, image_bytes, open_image
+from firm_lightning.policies.autoencoders import spatial_factor
 from firm_lightning.policies.cache import ConditionCache, fingerprint, prompt_key
 from firm_lightning.policies.start import PipelineStart
 from firm_lightning.types import ImageRef, Prompt
@@ -63,7 +64,7 @@ class QwenEncoders:
         self.batch_size = batch_size
         self.vae = for_single_frames(start.component("vae").requires_grad_(False))
         self.scheduler = start.component("scheduler")
-        self.factor = 2 ** len(self.vae.temperal_downsample)
+        self.factor = spatial_factor(self.vae)
         self.channels = int(self.vae.config.z_dim)
         self.calls = 0
         self._pixels = VaeImageProcessor(vae_scale_factor=2 * self.factor)
@@ -177,7 +178,7 @@ def for_single_frames(vae: Any) -> Any:
     """Make the autoencoder compute pictures as pictures: the same numbers in about half the time. Weights stay.
 
     It is built for video. Its convolutions put two empty frames before a single one, which cost as much as that one and
-    add nothing: only the last slice of a kernel in time counts.
+    add nothing: only the last slice of a kernel in time counts. Other autoencoders stay as they are.
     """
     for module in vae.modules():
         if isinstance(module, nn.Conv3d):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch import Tensor, nn
 
+from firm_lightning.policies.autoencoders import spatial_factor
 from firm_lightning.policies.cache import ConditionCache, fingerprint, prompt_key
 from firm_lightning.policies.start import PipelineStart
 from firm_lightning.types import Prompt
@@ -54,7 +55,7 @@ class StableDiffusion3Encoders:
         self.batch_size = batch_size
         self.vae = start.component("vae").requires_grad_(False)
         self.scheduler = start.component("scheduler")
-        self.factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        self.factor = spatial_factor(self.vae)
         self.calls = 0
         self._pixels = VaeImageProcessor(vae_scale_factor=self.factor)
         made_by = fingerprint(type(self).__name__, start.fingerprint(TEXT_PARTS), f"max_tokens {max_tokens}")

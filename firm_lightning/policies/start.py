@@ -19,6 +19,9 @@ DTYPES: Final = ("bfloat16", "float16", "float32")
 LIBRARIES: Final = ("diffusers", "transformers")
 """Parts of other libraries could be anybody's code and are refused."""
 
+OWN_PARTS: Final = (("firm_lightning.policies.patch_autoencoder", "PatchAutoencoder"),)
+"""Module and class of the parts of this package, as diffusers writes them into the index."""
+
 INDEX: Final = "model_index.json"
 SAMPLED_TENSORS = 64
 SAMPLED_VALUES = 256
@@ -95,7 +98,7 @@ class PretrainedPipeline:
 
         Raises:
             KeyError: The pipeline has no such part.
-            ValueError: The part is of another library than diffusers and transformers.
+            ValueError: The part is neither of diffusers or transformers nor ``PatchAutoencoder``.
         """
         index = json.loads((self.folder / INDEX).read_text(encoding="utf-8"))
         if name not in index or not isinstance(index[name], list):
@@ -104,12 +107,16 @@ class PretrainedPipeline:
         library, class_name = index[name]
         if class_name is None:
             return None
-        if library not in LIBRARIES:
-            raise ValueError(f"{self.path}: {name} is of {library!r}; only {' and '.join(LIBRARIES)} are loaded")
+        if library not in LIBRARIES and (library, class_name) not in OWN_PARTS:
+            own = ", ".join(kind for _, kind in OWN_PARTS)
+            raise ValueError(
+                f"{self.path}: {name} is {class_name!r} of {library!r}; only parts of {' and '.join(LIBRARIES)} are "
+                f"loaded, and {own} of this package"
+            )
         kind = getattr(importlib.import_module(library), class_name)
         if not issubclass(kind, torch.nn.Module):
             return kind.from_pretrained(self.folder / name)
-        key = "torch_dtype" if library == "diffusers" else "dtype"
+        key = "dtype" if library == "transformers" else "torch_dtype"
         dtype = {"vae": "float32", "transformer": self.weights_in}.get(name, self.dtype)
         return kind.from_pretrained(self.folder / name, use_safetensors=True, **{key: getattr(torch, dtype)}).eval()
 
@@ -121,6 +128,8 @@ class PretrainedPipeline:
         """Write the whole pipeline, in ``dtype``, to another folder."""
         from diffusers import DiffusionPipeline
 
+        for module, _ in OWN_PARTS:  # diffusers finds a part of another library only where its module is loaded
+            importlib.import_module(module)
         pipeline = DiffusionPipeline.from_pretrained(
             self.folder, torch_dtype=getattr(torch, self.dtype), use_safetensors=True, local_files_only=True
         )

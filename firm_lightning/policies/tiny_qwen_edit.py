@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from firm_lightning.policies.autoencoders import PatchVae, ToyVae
 from firm_lightning.policies.start import TinyPipeline
 
 if TYPE_CHECKING:
@@ -32,12 +33,9 @@ class TinyQwenImageEdit(TinyPipeline):
         text_width: Width of the text encoder, a multiple of 48.
         text_layers: Layers of the text encoder.
         channels: Channels of the latents.
-        vae_width: Channels of the autoencoder at full resolution.
-        vae_multipliers: Channels at each resolution as multiples of ``vae_width``; each entry after the first halves
-            the resolution, so four of them make latents of 1/8.
-        vae_layers: Residual blocks of the autoencoder at each resolution.
+        vae: The autoencoder; null: ``PatchVae()``, whose latents of 1/4 make a picture of 64 px 64 tokens.
         zero_cond_t: Whether the tokens of the source are modulated as at flow time 0, as in the 2511 release.
-        seed: Seed of the tokenizer's corpus and of the weights.
+        seed: Seed of the tokenizer's corpus, of the autoencoder's pictures and of the weights.
     """
 
     parts = PARTS
@@ -51,9 +49,7 @@ class TinyQwenImageEdit(TinyPipeline):
         text_width: int = 96,
         text_layers: int = 2,
         channels: int = 16,
-        vae_width: int = 16,
-        vae_multipliers: Sequence[int] = (1, 2, 4, 4),
-        vae_layers: int = 1,
+        vae: ToyVae | None = None,
         zero_cond_t: bool = False,
         seed: int = 0,
     ) -> None:
@@ -61,17 +57,13 @@ class TinyQwenImageEdit(TinyPipeline):
             raise ValueError(f"width {width} is not a multiple of 8 x heads ({8 * heads})")
         if text_width % 48:
             raise ValueError(f"text_width {text_width} is not a multiple of 48")
-        if len(vae_multipliers) < 2:
-            raise ValueError("vae_multipliers needs at least two entries")
         self.width = width
         self.layers = layers
         self.heads = heads
         self.text_width = text_width
         self.text_layers = text_layers
         self.channels = channels
-        self.vae_width = vae_width
-        self.vae_multipliers = tuple(vae_multipliers)
-        self.vae_layers = vae_layers
+        self.vae = PatchVae() if vae is None else vae
         self.zero_cond_t = zero_cond_t
         self.seed = seed
 
@@ -84,7 +76,7 @@ class TinyQwenImageEdit(TinyPipeline):
     def _build(self, name: str) -> Any:
         build = {
             "scheduler": build_scheduler,
-            "vae": self._vae,
+            "vae": lambda: self.vae.for_frames(channels=self.channels, seed=self.seed),
             "text_encoder": self._text_encoder,
             "tokenizer": lambda: copy.deepcopy(self._tokenizer),
             "processor": lambda: build_processor(copy.deepcopy(self._tokenizer)),  # which writes its name into it
@@ -110,20 +102,6 @@ class TinyQwenImageEdit(TinyPipeline):
             joint_attention_dim=self.text_width,
             axes_dims_rope=(head - 2 * side, side, side),
             zero_cond_t=self.zero_cond_t,
-        )
-
-    def _vae(self) -> Any:
-        from diffusers import AutoencoderKLQwenImage
-
-        halvings = len(self.vae_multipliers) - 1
-        return AutoencoderKLQwenImage(
-            base_dim=self.vae_width,
-            z_dim=self.channels,
-            dim_mult=list(self.vae_multipliers),
-            num_res_blocks=self.vae_layers,
-            temperal_downsample=[False] * halvings,  # pictures have no time
-            latents_mean=[0.0] * self.channels,
-            latents_std=[1.0] * self.channels,
         )
 
     def _text_encoder(self) -> Any:

@@ -7,11 +7,18 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
 
+from firm_lightning.policies.autoencoders import PatchVae, ToyVae
 from firm_lightning.policies.byte_pairs import WORD_END, byte_pairs
 from firm_lightning.policies.start import TinyPipeline
 
 EMBEDDING_SCALE: Final = 50.0
 """CLIP's embeddings begin with a standard deviation of 0.02; at 1 the biases behind them do not drown the words."""
+
+CHANNELS: Final = 16
+"""Of the latents, as in all released models."""
+
+TOKEN_PX: Final = 8
+"""Side of the pixels that one token of the transformer stands for."""
 
 PROMPTS: Final = 2000
 """Prompts from which the tokenizers learn their words."""
@@ -20,19 +27,19 @@ PROMPTS: Final = 2000
 class TinyStableDiffusion3(TinyPipeline):
     """A toy Stable Diffusion 3: text encoders, autoencoder (16 channels) and transformer with random weights.
 
-    The text encoders only tell words and their places apart; the transformer learns to read them. The autoencoder
-    shrinks pictures eightfold, so that one of 64 px is 64 tokens.
+    The text encoders only tell words and their places apart; the transformer learns to read them. A token stands for
+    8 x 8 pixels, so that a picture of 64 px is 64 tokens.
 
     Args:
         width: Width of the transformer; a multiple of ``heads``.
         layers: Layers of the transformer.
         heads: Attention heads of the transformer.
-        latent_px: Largest side of the latents, an eighth of the largest picture's side.
-        vae_width: Channels of the autoencoder at full size; it grows to four times as many. A multiple of 8.
+        size_px: Largest side of a picture, a multiple of 8.
+        vae: The autoencoder; null: ``PatchVae()``.
         text_width: Width of the two CLIP encoders together, and of T5; a multiple of 16.
         clip_tokens: Prompts are cut or filled up to this many tokens for the CLIP encoders.
         shift: Shift of the sigmas towards noise; 3 in Stable Diffusion 3.5, less for small pictures.
-        seed: Seed of the tokenizers' words and of all weights.
+        seed: Seed of the tokenizers' words, of the autoencoder's pictures and of all weights.
     """
 
     parts = (
@@ -53,21 +60,24 @@ class TinyStableDiffusion3(TinyPipeline):
         width: int = 128,
         layers: int = 4,
         heads: int = 4,
-        latent_px: int = 8,
-        vae_width: int = 16,
+        size_px: int = 64,
+        vae: ToyVae | None = None,
         text_width: int = 128,
         clip_tokens: int = 24,
         shift: float = 1.0,
         seed: int = 0,
     ) -> None:
-        for name, value, unit in (("width", width, heads), ("vae_width", vae_width, 8), ("text_width", text_width, 16)):
+        sizes = (("width", width, heads), ("text_width", text_width, 16), ("size_px", size_px, TOKEN_PX))
+        for name, value, unit in sizes:
             if value < unit or value % unit:
                 raise ValueError(f"{name} {value} is not a multiple of {unit}")
+        self.vae = PatchVae() if vae is None else vae
+        if TOKEN_PX % self.vae.factor:
+            raise ValueError(f"a latent of {self.vae.factor} px is no part of a token of {TOKEN_PX} px")
         self.width = width
         self.layers = layers
         self.heads = heads
-        self.latent_px = latent_px
-        self.vae_width = vae_width
+        self.size_px = size_px
         self.text_width = text_width
         self.clip_tokens = clip_tokens
         self.shift = shift
@@ -83,7 +93,7 @@ class TinyStableDiffusion3(TinyPipeline):
         builders = {
             "transformer": self._transformer,
             "scheduler": self._scheduler,
-            "vae": self._vae,
+            "vae": lambda: self.vae.for_pictures(channels=CHANNELS, seed=self.seed),
             "text_encoder": self._clip,
             "text_encoder_2": self._clip,
             "text_encoder_3": self._t5,
@@ -97,17 +107,17 @@ class TinyStableDiffusion3(TinyPipeline):
         from diffusers import SD3Transformer2DModel
 
         return SD3Transformer2DModel(
-            sample_size=self.latent_px,
-            patch_size=1,
-            in_channels=16,
-            out_channels=16,
+            sample_size=self.size_px // self.vae.factor,
+            patch_size=TOKEN_PX // self.vae.factor,
+            in_channels=CHANNELS,
+            out_channels=CHANNELS,
             num_layers=self.layers,
             attention_head_dim=self.width // self.heads,
             num_attention_heads=self.heads,
             joint_attention_dim=self.text_width,
             caption_projection_dim=self.width,
             pooled_projection_dim=self.text_width,
-            pos_embed_max_size=self.latent_px,
+            pos_embed_max_size=self.size_px // TOKEN_PX,
             qk_norm="rms_norm",
         )
 
@@ -115,23 +125,6 @@ class TinyStableDiffusion3(TinyPipeline):
         from diffusers import FlowMatchEulerDiscreteScheduler
 
         return FlowMatchEulerDiscreteScheduler(shift=self.shift)
-
-    def _vae(self) -> Any:
-        from diffusers import AutoencoderKL
-
-        return AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            block_out_channels=tuple(self.vae_width * times for times in (1, 2, 3, 4)),
-            layers_per_block=1,
-            latent_channels=16,
-            norm_num_groups=8,
-            sample_size=8 * self.latent_px,
-            scaling_factor=1.0,
-            shift_factor=0.0,
-            use_quant_conv=False,
-            use_post_quant_conv=False,
-        )
 
     def _clip(self) -> Any:
         import torch

@@ -87,6 +87,15 @@ def test_reward_up_while_the_truth_goes_down(tmp_path: Path) -> None:
     ]
 
 
+def test_what_was_before_the_window_does_not_count(tmp_path: Path) -> None:
+    rounds: list[Drawn | None] = [fair(2, reward=0.9, truth=0.1)]
+    rounds += [fair(2, reward=0.5 + 0.03 * n, truth=0.8 - 0.02 * n) for n in range(5)]
+    logged, warned, _ = watched(tmp_path, WatchDogs(window=5, min_rise=0.1, min_fall=0.05), rounds)
+    assert logged["watch/reward_trend"] == pytest.approx(0.12, abs=1e-6)
+    assert logged["watch/truth_alignment_01_trend"] == pytest.approx(-0.08, abs=1e-6)
+    assert [message[:7] for message in warned] == ["round 5"]
+
+
 @pytest.mark.parametrize(("min_rise", "min_fall", "window"), [(0.13, 0.05, 5), (0.1, 0.09, 5), (0.1, 0.05, 6)])
 def test_both_must_pass_their_limits_over_a_full_window(
     tmp_path: Path, min_rise: float, min_fall: float, window: int

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from firm_lightning.cli import main
-from firm_lightning.commands.demo import demo, task_figures
+from firm_lightning.commands.demo import demo, number_at, task_figures
 
 FIGURES = {
     "mae": 0.1,
@@ -43,6 +43,26 @@ def test_the_demo_runs_its_commands_and_sums_up(tmp_path: Path, capsys: pytest.C
     assert list(summary["seconds"]) == [command]
     assert (tmp_path / "set" / "train" / "judgements.jsonl").read_text(encoding="utf-8").count("\n") == 2
     assert "critic.gen.alignment" in capsys.readouterr().out
+
+
+def test_numbers_are_found_by_a_dotted_way(tmp_path: Path) -> None:
+    (tmp_path / "e.json").write_text('{"means": {"truth/a_01": {"mean": 0.25, "pictures": 4}, "x": {"mean": null}}}')
+    assert number_at(str(tmp_path / "e.json"), "means.truth/a_01.mean") == 0.25
+    assert number_at(str(tmp_path / "e.json"), "means.x.mean") is None
+    with pytest.raises(KeyError):
+        number_at(str(tmp_path / "e.json"), "means.y.mean")
+
+
+def test_what_policies_learnt_goes_into_the_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "e.json").write_text('{"means": {"x": {"mean": 0.75}}}')
+    demo(
+        stages=[],
+        reports={},
+        evaluations={"rl.gen.truth_after": f"{tmp_path / 'e.json'}#means.x.mean"},
+        output=tmp_path,
+    )
+    assert json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))["rl.gen.truth_after"] == 0.75
+    assert "rl.gen.truth_after" in capsys.readouterr().out
 
 
 def test_scenes_with_sprites_held_out(tmp_path: Path) -> None:

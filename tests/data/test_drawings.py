@@ -62,6 +62,13 @@ def test_only_so_many_are_read(tmp_path: Path) -> None:
     assert len(DrawingFile(path=write(tmp_path, GOOD), limit=2)) == 2
 
 
+def test_the_prompts_of_all_files_in_order(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD)
+    train, val = DrawingFile(path=path), DrawingFile(path=path, limit=1)
+    assert [prompt.id for prompt in Drawings(train=train).prompts()] == ["a", "000002", "000003"]
+    assert [prompt.id for prompt in Drawings(train=train, val=val).prompts()] == ["a", "000002", "000003", "a"]
+
+
 def loader(tmp_path: Path, *, rank: int = 0, epoch: int = 0) -> list[list[int]]:
     path = write(tmp_path, [{"prompt": f"p{n}", "image": f"images/{n % 4}.png"} for n in range(10)])
     data = Drawings(train=DrawingFile(path=path), batch_size=2, seed=3)

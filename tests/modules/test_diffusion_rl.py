@@ -221,3 +221,19 @@ def test_stopped_and_resumed_equals_never_stopped(prompts: PromptFile, tmp_path:
     assert rest.losses == expected.losses[stop_after:]
     for name in ("current", "behaviour", "ema"):
         assert torch.equal(second.policy.sets[name], whole.policy.sets[name]), name  # type: ignore[union-attr,index]
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_all_prompts_are_encoded_before_the_first_round(prompts: PromptFile, tmp_path: Path, guidance: float) -> None:
+    held_out = tmp_path / "held_out.txt"
+    held_out.write_text("never learnt\n", encoding="utf-8")
+    evaluation = Evaluation(prompts=PromptFile(path=held_out), studio=Studio(sampler=FlowEuler(), steps=2))
+    rl = module(
+        prompts,
+        evaluation=evaluation,
+        studio=Studio(sampler=FlowEuler(), steps=4, batch_size=6, guidance_scale=guidance),
+    )
+    fit(rl, tmp_path, 1, limit_val_batches=0)
+    texts = [prompt.text for prompt in rl.policy.ahead]  # type: ignore[attr-defined]
+    learnt = ["one", "three", "five words", "nine more", "last of them all"]
+    assert texts == [*learnt, *([""] * 5 if guidance > 1 else []), "never learnt"]

@@ -111,3 +111,21 @@ def test_rewards_are_joined_in_order() -> None:
     whole = joined(parts)
     assert whole.reward_01.tolist() == pytest.approx([0.2, 0.8])
     assert whole.scores_01["quality"].tolist() == pytest.approx([0.1, 0.4])
+
+
+def test_what_is_asked_is_what_drawing_encodes() -> None:
+    encoded: list[Prompt] = []
+
+    class Notes(ToyPolicy):
+        def encode(self, prompts: Sequence[Prompt]):  # type: ignore[no-untyped-def]
+            encoded.extend(prompts)
+            return super().encode(prompts)
+
+    for guidance, texts in ((1.0, []), (2.0, [""] * 5)):
+        encoded.clear()
+        noting = Notes()
+        noting.load()
+        guided = studio(5, guidance_scale=guidance)
+        guided.draw(noting, PROMPTS, range(5))
+        assert guided.asked(PROMPTS) == encoded
+        assert [prompt.text for prompt in encoded] == [prompt.text for prompt in PROMPTS] + texts

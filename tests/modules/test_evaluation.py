@@ -43,10 +43,10 @@ def test_an_own_reward_goes_before_that_of_training(evaluation: Evaluation) -> N
     policy, items = ToyPolicy(), evaluation.to_draw()
     policy.load()
     training, held_out = Brightness(), Brightness()
-    evaluation.draw(policy, items, reward=training)
+    evaluation.judge(policy, items, reward=training, truth=None)
     assert training.seen == 6
     evaluation.reward = held_out
-    evaluation.draw(policy, items, reward=training)
+    evaluation.judge(policy, items, reward=training, truth=None)
     assert (training.seen, held_out.seen) == (6, 6)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from PIL import Image
 
 from firm_lightning.data.drawings import DrawingFile, Drawings
 from firm_lightning.modules.flow_matching import FlowMatching, row_seed
+from firm_lightning.types import Conditions, Prompt
 from tests.modules.test_diffusion_rl import Losses
 from tests.modules.toy_policy import ToyPolicy
 
@@ -33,10 +35,16 @@ def data_path(tmp_path: Path) -> Path:
 
 
 def fit(
-    path: Path, folder: Path, epochs: int, *, ckpt: Path | None = None, **trainer: Any
+    path: Path,
+    folder: Path,
+    epochs: int,
+    *,
+    ckpt: Path | None = None,
+    module: FlowMatching | None = None,
+    **trainer: Any,
 ) -> tuple[FlowMatching, Losses]:
     torch.set_num_threads(1)
-    module = FlowMatching(policy=ToyPolicy(), learning_rate=0.05, warmup_share=0.1, ema_decay=0.9)
+    module = module or FlowMatching(policy=ToyPolicy(), learning_rate=0.05, warmup_share=0.1, ema_decay=0.9)
     seen = Losses()
     data = Drawings(train=DrawingFile(path=path), val=DrawingFile(path=path), batch_size=4)
     pl.Trainer(
@@ -100,3 +108,21 @@ def test_settings_out_of_range_are_refused() -> None:
         FlowMatching(policy=ToyPolicy(), prompt_dropout=1.0)
     with pytest.raises(ValueError, match=r"^sigma_std 0 must be above 0$"):
         FlowMatching(policy=ToyPolicy(), sigma_std=0.0)
+
+
+class Ahead(ToyPolicy):
+    """Notes what it is asked to encode ahead, and whether a step needs something else."""
+
+    def encode(self, prompts: Sequence[Prompt]) -> Conditions:
+        known = {(prompt.id, prompt.text) for prompt in self.ahead}
+        assert all((prompt.id, prompt.text) in known for prompt in prompts)
+        return super().encode(prompts)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_all_prompts_are_encoded_before_the_first_step(data_path: Path, tmp_path: Path, dropout: float) -> None:
+    policy = Ahead()
+    fit(data_path, tmp_path, 2, module=FlowMatching(policy=policy, prompt_dropout=dropout))
+    texts = [prompt.text for prompt in policy.ahead]
+    words = [" ".join(["word"] * (1 + number % 3)) for number in range(24)]
+    assert texts == 2 * words + ([""] * 48 if dropout else [])  # those of train, those of val, and without words

@@ -25,6 +25,7 @@ class ToyPolicy(nn.Module):
         self.in_use: WeightSet = "current"
         self.passes: list[str] = []
         self.encoder_calls = 0
+        self.ahead: list[Prompt] = []
 
     def load(self) -> None:
         if self.sets is None:
@@ -36,6 +37,9 @@ class ToyPolicy(nn.Module):
     def encode(self, prompts: Sequence[Prompt]) -> Conditions:
         self.encoder_calls += 1
         return Conditions({"length": torch.tensor([[len(prompt.text) / 10] for prompt in prompts])})
+
+    def encode_ahead(self, prompts: Sequence[Prompt]) -> None:
+        self.ahead += prompts
 
     def noise(self, seeds: Sequence[int]) -> Tensor:
         return torch.stack([torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(seed)) for seed in seeds])

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from firm_lightning.policies.autoencoders import PatchVae, StockVae, ToyVae
 from firm_lightning.policies.qwen_image_edit import QwenImageEditPolicy
 from firm_lightning.policies.stable_diffusion_3 import StableDiffusion3Policy
 from firm_lightning.policies.tiny_sd3 import TinyStableDiffusion3
@@ -35,10 +36,13 @@ class Family:
     negative: Prompt
 
 
+STOCK, SMALLER_STOCK, PATCHES = StockVae(width=8), StockVae(width=4), PatchVae()
+
+
 @functools.cache
-def stable_diffusion_3() -> Family:
+def stable_diffusion_3(vae: ToyVae = STOCK) -> Family:
     texts = ("a red circle", "two small blue squares", "a star left of a red circle", "draw a green umbrella")
-    start = TinyStableDiffusion3(width=32, layers=2, heads=2, vae_width=8, text_width=32)
+    start = TinyStableDiffusion3(width=32, layers=2, heads=2, vae=vae, text_width=32)
     return Family(
         start=lambda: start,
         policy=functools.partial(StableDiffusion3Policy, height_px=SIZE_PX, width_px=SIZE_PX, max_tokens=12),
@@ -48,9 +52,9 @@ def stable_diffusion_3() -> Family:
 
 
 @functools.cache
-def qwen_image_edit() -> Family:
+def qwen_image_edit(vae: ToyVae = SMALLER_STOCK) -> Family:
     texts = ("remove the red circle", "recolour the star to blue, then move it", "add a small key", "make it large")
-    start = small_qwen_edit.SmallStart()
+    start = small_qwen_edit.SmallStart(vae=vae)
     sizes = {"height_px": SIZE_PX, "width_px": SIZE_PX, "source_px": SIZE_PX, "condition_px": 32}
     return Family(
         start=lambda: start,
@@ -60,7 +64,12 @@ def qwen_image_edit() -> Family:
     )
 
 
-FAMILIES = {"stable_diffusion_3": stable_diffusion_3, "qwen_image_edit": qwen_image_edit}
+FAMILIES = {
+    "stable_diffusion_3": stable_diffusion_3,
+    "stable_diffusion_3_patches": functools.partial(stable_diffusion_3, PATCHES),
+    "qwen_image_edit": qwen_image_edit,
+    "qwen_image_edit_patches": functools.partial(qwen_image_edit, PATCHES),
+}
 WEIGHTS = {"lora": lambda: LoraWeights(rank=4, alpha=12), "full": FullWeights}
 
 

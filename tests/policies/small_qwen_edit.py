@@ -14,6 +14,7 @@ from diffusers import QwenImageEditPlusPipeline
 from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit_plus as stock
 from PIL import Image
 
+from firm_lightning.policies.autoencoders import StockVae
 from firm_lightning.policies.qwen_image_edit import QwenImageEditPolicy
 from firm_lightning.policies.tiny_qwen_edit import PARTS, TinyQwenImageEdit, train_tokenizer
 from firm_lightning.policies.weights import FullWeights
@@ -34,7 +35,7 @@ class SmallStart(TinyQwenImageEdit):
     """A smaller toy whose latents have a mean and a spread, and which counts what is asked of it."""
 
     def __init__(self, **changes: Any) -> None:
-        sizes = {"width": 32, "layers": 2, "heads": 2, "text_width": 48, "text_layers": 2, "vae_width": 4}
+        sizes = {"width": 32, "layers": 2, "heads": 2, "text_width": 48, "text_layers": 2, "vae": StockVae(width=4)}
         super().__init__(**{**sizes, "channels": CHANNELS, **changes})
         self.asked: Counter[str] = Counter()
 

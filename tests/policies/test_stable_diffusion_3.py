@@ -14,6 +14,7 @@ import torch
 from diffusers import StableDiffusion3Pipeline
 from PIL import Image
 
+from firm_lightning.policies.autoencoders import StockVae
 from firm_lightning.policies.sampling import FlowEuler, sample
 from firm_lightning.policies.sd3_encoders import PROMPTS_AT_ONCE, TEXT_PARTS
 from firm_lightning.policies.stable_diffusion_3 import StableDiffusion3Policy
@@ -33,7 +34,7 @@ class SmallStart(TinyStableDiffusion3):
     """A smaller toy whose latents have a mean and a spread."""
 
     def __init__(self, scheduler: dict[str, Any] | None = None, **changes: Any) -> None:
-        sizes = {"width": 32, "layers": 2, "heads": 2, "vae_width": 8, "text_width": 32, "shift": 3.0}
+        sizes = {"width": 32, "layers": 2, "heads": 2, "vae": StockVae(width=8), "text_width": 32, "shift": 3.0}
         super().__init__(**{**sizes, **changes})
         self.scheduler_changes = scheduler or {}
 

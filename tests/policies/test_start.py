@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 import torch
 from diffusers import StableDiffusion3Pipeline
 
+from firm_lightning.policies.autoencoders import PatchVae, StockVae
 from firm_lightning.policies.sd3_encoders import TEXT_PARTS
 from firm_lightning.policies.start import PipelineStart, PretrainedPipeline
 from firm_lightning.policies.tiny_sd3 import TinyStableDiffusion3
@@ -24,7 +27,8 @@ TEXTS = ("a small red circle left of the umbrella", "Hello, Wörld 3!", "")
 
 
 def small(**changes: Any) -> TinyStableDiffusion3:
-    return TinyStableDiffusion3(**{"width": 32, "layers": 1, "heads": 2, "vae_width": 8, "text_width": 32, **changes})
+    sizes = {"width": 32, "layers": 1, "heads": 2, "vae": StockVae(width=8), "text_width": 32}
+    return TinyStableDiffusion3(**{**sizes, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -121,11 +125,47 @@ def test_a_part_that_is_not_there(saved: Path, start: TinyStableDiffusion3) -> N
 
 def test_code_of_others_is_refused(folder: Path) -> None:
     index = json.loads((folder / "model_index.json").read_text())
-    index["vae"] = ["os", "system"]
-    (folder / "model_index.json").write_text(json.dumps(index))
-    message = f"{folder}: vae is of 'os'; only diffusers and transformers are loaded"
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        PretrainedPipeline(path=str(folder)).component("vae")
+    for library, kind in (
+        ("os", "system"),
+        ("firm_lightning.policies.patch_autoencoder", "ModelMixin"),
+        ("firm_lightning.cli", "PatchAutoencoder"),
+    ):
+        index["vae"] = [library, kind]
+        (folder / "model_index.json").write_text(json.dumps(index))
+        message = (
+            f"{folder}: vae is {kind!r} of {library!r}; only parts of diffusers and transformers are loaded, and "
+            "PatchAutoencoder of this package"
+        )
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            PretrainedPipeline(path=str(folder)).component("vae")
+
+
+def test_the_autoencoder_of_this_package_is_loaded(tmp_path: Path) -> None:
+    start = small(vae=PatchVae())
+    start.save(tmp_path / "first")
+    index = json.loads((tmp_path / "first" / "model_index.json").read_text())
+    assert index["vae"] == ["firm_lightning.policies.patch_autoencoder", "PatchAutoencoder"]
+    begin = PretrainedPipeline(path=str(tmp_path / "first"), dtype="bfloat16", local_files_only=True)
+    part, toy = begin.component("vae"), start.component("vae")
+    assert type(part) is type(toy) and same_weights(part, toy) and part.dtype == torch.float32
+    names = ("patch_px", "latent_channels", "scaling_factor", "latents_mean", "latents_std", "z_dim")
+    assert [part.config[name] for name in names] == [toy.config[name] for name in names]
+    assert begin.fingerprint(["vae"]) == f"{start.fingerprint(['vae'])}-bfloat16"
+    assert start.fingerprint(["vae"]) != small(vae=PatchVae(), seed=1).fingerprint(["vae"])
+    begin.save(tmp_path / "second")
+    again = PretrainedPipeline(path=str(tmp_path / "second"), dtype="float32").component("vae")
+    torch.testing.assert_close(again.basis_CD, toy.basis_CD.bfloat16().float(), rtol=0, atol=0)
+
+
+def test_saving_again_finds_the_module_that_nobody_has_imported(tmp_path: Path) -> None:
+    """Diffusers imports no module that a folder names; a fresh process has not imported it either."""
+    small(vae=PatchVae()).save(tmp_path / "first")
+    code = (
+        "from firm_lightning.policies.start import PretrainedPipeline\n"
+        f"PretrainedPipeline(path={str(tmp_path / 'first')!r}, dtype='float32').save({str(tmp_path / 'second')!r})"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=Path(__file__).parents[2])
+    assert (tmp_path / "second" / "vae" / "diffusion_pytorch_model.safetensors").is_file()
 
 
 @pytest.mark.parametrize("name", ["transformer", "text_encoder"])

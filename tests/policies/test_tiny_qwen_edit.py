@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 
+from firm_lightning.policies.autoencoders import PatchVae, StockVae, ToyVae
 from firm_lightning.policies.tiny_qwen_edit import PARTS, TinyQwenImageEdit
 
 torch.set_num_threads(1)
 
 
+def small(**changes: Any) -> TinyQwenImageEdit:
+    sizes = {"width": 32, "layers": 1, "heads": 2, "text_width": 48, "text_layers": 1, "vae": StockVae(width=4)}
+    return TinyQwenImageEdit(**{**sizes, **changes})
+
+
 @pytest.fixture(scope="module")
 def start() -> TinyQwenImageEdit:
-    return TinyQwenImageEdit(width=32, layers=1, heads=2, text_width=48, text_layers=1, vae_width=4)
+    return small()
 
 
 def weights(module: torch.nn.Module) -> torch.Tensor:
@@ -27,11 +34,11 @@ def test_the_default_is_of_the_intended_size() -> None:
     transformer, vae = start.component("transformer"), start.component("vae")
     assert transformer.num_parameters() == pytest.approx(2.08e6, rel=0.01)
     assert (transformer.config.in_channels, transformer.config.axes_dims_rope) == (64, (4, 14, 14))
-    assert vae.encode(torch.zeros(1, 3, 1, 64, 64)).latent_dist.mode().shape == (1, 16, 1, 8, 8)
+    assert vae.encode(torch.zeros(1, 3, 1, 64, 64)).latent_dist.mode().shape == (1, 16, 1, 16, 16)  # 8 x 8 tokens
 
 
 def test_the_seed_makes_the_weights(start: TinyQwenImageEdit) -> None:
-    other = TinyQwenImageEdit(width=32, layers=1, heads=2, text_width=48, text_layers=1, vae_width=4, seed=1)
+    other = small(seed=1)
     before = torch.random.get_rng_state()
     for name in ("transformer", "vae", "text_encoder"):
         first = weights(start.component(name))
@@ -57,10 +64,12 @@ def test_words_of_instructions_are_whole_and_nothing_is_unknown(start: TinyQwenI
     assert tokenizer.decode(tokenizer(strange)["input_ids"]) == strange
 
 
-def test_the_stock_pipeline_loads_what_is_saved(start: TinyQwenImageEdit, tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("vae", [StockVae(width=4), PatchVae()])
+def test_the_stock_pipeline_loads_what_is_saved(vae: ToyVae, tmp_path, monkeypatch) -> None:
     from diffusers import QwenImageEditPlusPipeline
     from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit_plus as stock
 
+    start = small(vae=vae)
     start.save(tmp_path)
     pipeline = QwenImageEditPlusPipeline.from_pretrained(tmp_path)
     pipeline.set_progress_bar_config(disable=True)
@@ -78,5 +87,3 @@ def test_what_does_not_fit_is_refused(start: TinyQwenImageEdit) -> None:
         TinyQwenImageEdit(width=100)
     with pytest.raises(ValueError, match=r"^text_width 64 is not a multiple of 48$"):
         TinyQwenImageEdit(text_width=64)
-    with pytest.raises(ValueError, match=r"^vae_multipliers needs at least two entries$"):
-        TinyQwenImageEdit(vae_multipliers=[1])

@@ -11,6 +11,7 @@ import pytest
 import torch
 from diffusers import StableDiffusion3Pipeline
 
+from firm_lightning.policies.autoencoders import PatchVae, StockVae, ToyVae
 from firm_lightning.policies.byte_pairs import byte_pairs
 from firm_lightning.policies.tiny_sd3 import TinyStableDiffusion3
 from firm_lightning.scenes.atlas import Atlas
@@ -25,7 +26,8 @@ TEXTS = ("a small red circle left of the umbrella", "Hello, Wörld 3!", "")
 
 
 def small(**changes: Any) -> TinyStableDiffusion3:
-    return TinyStableDiffusion3(**{"width": 32, "layers": 1, "heads": 2, "vae_width": 8, "text_width": 32, **changes})
+    sizes = {"width": 32, "layers": 1, "heads": 2, "vae": StockVae(width=8), "text_width": 32}
+    return TinyStableDiffusion3(**{**sizes, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +43,11 @@ def same_weights(a: Any, b: Any) -> bool:
 def test_the_toy_is_of_the_intended_size() -> None:
     start = TinyStableDiffusion3()
     transformer, vae = start.component("transformer"), start.component("vae")
-    assert transformer.num_parameters() == 2_297_104
-    assert vae.encode(torch.zeros(1, 3, 64, 64)).latent_dist.mode().shape == (1, 16, 8, 8)
-    assert transformer.config.patch_size == 1  # so one picture of 64 px is 64 tokens
+    assert transformer.num_parameters() == 2_309_440
+    assert vae.encode(torch.zeros(1, 3, 64, 64)).latent_dist.mode().shape == (1, 16, 16, 16)
+    assert transformer.config.patch_size == 2  # so one picture of 64 px is 64 tokens
+    assert small().component("transformer").config.patch_size == 1  # the same with latents of 1/8
+    assert small(size_px=32).component("transformer").config.pos_embed_max_size == 4
 
 
 def test_the_seed_makes_the_parts_and_nothing_else_does(start: TinyStableDiffusion3) -> None:
@@ -89,7 +93,9 @@ def test_the_text_encoders_tell_words_and_their_order_apart(start: TinyStableDif
     assert (pooled[0] - pooled[2]).norm() > 0.05 * pooled[0].norm()
 
 
-def test_stock_diffusers_loads_and_runs_the_toy(start: TinyStableDiffusion3, tmp_path: Path) -> None:
+@pytest.mark.parametrize("vae", [StockVae(width=8), PatchVae()])
+def test_stock_diffusers_loads_and_runs_the_toy(vae: ToyVae, tmp_path: Path) -> None:
+    start = small(vae=vae)
     start.save(tmp_path)
     pipeline = StableDiffusion3Pipeline.from_pretrained(tmp_path)
     pipeline.set_progress_bar_config(disable=True)
@@ -105,7 +111,8 @@ def test_stock_diffusers_loads_and_runs_the_toy(start: TinyStableDiffusion3, tmp
 def test_toy_sizes_that_cannot_be() -> None:
     for settings, message in (
         ({"width": 30, "heads": 4}, "width 30 is not a multiple of 4"),
-        ({"vae_width": 12}, "vae_width 12 is not a multiple of 8"),
+        ({"size_px": 60}, "size_px 60 is not a multiple of 8"),
+        ({"vae": PatchVae(patch_px=16)}, "a latent of 16 px is no part of a token of 8 px"),
         ({"text_width": 8}, "text_width 8 is not a multiple of 16"),
     ):
         with pytest.raises(ValueError, match=f"^{message}$"):

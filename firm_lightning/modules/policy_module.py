@@ -1,0 +1,101 @@
+"""What every training of a policy shares: weights in memory and in checkpoints, drawing for test and predict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, get_args
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from firm_lightning.modules.drawing import Drawn
+from firm_lightning.modules.evaluation import Evaluation, ToDraw
+from firm_lightning.modules.round_stats import evaluation_stats
+from firm_lightning.protocols import PictureReward, Policy, Truth
+from firm_lightning.types import PolicyBatch, Prompt, WeightSet
+
+
+class PolicyModule(pl.LightningModule):
+    """A policy and what it is evaluated on. Subclasses say how it learns.
+
+    Args:
+        policy: What learns.
+        evaluation: What ``test`` and ``predict`` draw; None: nothing.
+        reward: Judges pictures where the evaluation has no reward of its own.
+        truth: Measures pictures where the evaluation has no truth of its own.
+    """
+
+    def __init__(
+        self,
+        *,
+        policy: Policy,
+        evaluation: Evaluation | None,
+        reward: PictureReward | None = None,
+        truth: Truth | None = None,
+    ) -> None:
+        super().__init__()
+        self.policy = policy
+        self.evaluation = evaluation
+        self.reward = reward
+        self.truth = truth
+
+    def configure_model(self) -> None:
+        """Load the policy; a critic loads itself at its first request."""
+        self.policy.load()
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Rows of a round move; prompts and pictures become tensors later."""
+        return batch.to(device) if isinstance(batch, PolicyBatch) else batch
+
+    def test_dataloader(self) -> DataLoader[Any] | list[Any]:
+        """Every picture of the evaluation; nothing where there is none."""
+        return self.evaluation.loader(self.evaluation.to_draw()) if self.evaluation is not None else []
+
+    def predict_dataloader(self) -> DataLoader[Any] | list[Any]:
+        """As for ``test``, without the pictures that a callback knows to be done."""
+        return self.evaluation.rest_loader(self.trainer) if self.evaluation is not None else []
+
+    def test_step(self, batch: Sequence[ToDraw], batch_idx: int) -> Drawn:
+        """Draw and judge."""
+        return self.evaluate(batch, "test")
+
+    def predict_step(self, batch: Sequence[ToDraw], batch_idx: int) -> Drawn:
+        """Draw; a callback writes the pictures."""
+        assert self.evaluation is not None
+        return self.evaluation.draw(self.policy, batch)
+
+    def encode_ahead(self, prompts: Sequence[Prompt]) -> None:
+        """Put the conditions of all prompts into the cache: each process its share, then what it still lacks."""
+        self.policy.encode_ahead(prompts[self.global_rank :: self.trainer.world_size])
+        if self.trainer.world_size > 1:
+            self.trainer.strategy.barrier()
+            self.policy.encode_ahead(prompts)  # nothing, unless the processes share no cache folder
+
+    def evaluate(self, batch: Sequence[ToDraw], stage: str) -> Drawn:
+        """Draw, judge and log the means; pictures whose answer could not be read are in none."""
+        assert self.evaluation is not None
+        drawn = self.evaluation.judge(self.policy, batch, reward=self.reward, truth=self.truth)
+        for name, (value, count) in evaluation_stats(drawn).items():
+            # Also where nothing could be read: a name that one process leaves out would keep the others waiting.
+            mean = value if count else 0.0
+            self.log(f"{stage}/{name}", mean, batch_size=count, sync_dist=True, on_epoch=True, on_step=False)
+        return drawn
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out the weights that no set can change: they come from the policy's start."""
+        if "state_dict" in checkpoint:
+            frozen = self._frozen()
+            kept = {name: value for name, value in checkpoint["state_dict"].items() if name not in frozen}
+            checkpoint["state_dict"] = kept
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Fill the frozen weights in as they are now, so that loading stays strict about all others."""
+        if "state_dict" in checkpoint:
+            checkpoint["state_dict"] = self._frozen() | checkpoint["state_dict"]
+
+    def _frozen(self) -> dict[str, Tensor]:
+        moving = {id(tensor) for name in get_args(WeightSet) for tensor in self.policy.tensors(name)}
+        weights = self.named_parameters(remove_duplicate=False)
+        return {name: weight.detach() for name, weight in weights if id(weight) not in moving}
