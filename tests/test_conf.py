@@ -115,5 +115,5 @@ def test_base_holds_for_every_trainer_command(command: str, tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     Path("tiny.yaml").write_text(EXPERIMENT)
     config = ParseOnly([command, "--config", "tiny.yaml"]).config[command]
-    assert (config.seed_everything, config.weights_only, config.checkpoint.save_last) == (42, True, True)
+    assert (config.seed_everything, config.weights_only, config.checkpoint.save_last) == (42, True, "link")
     assert config.trainer.default_root_dir == "checkpoints/tiny"

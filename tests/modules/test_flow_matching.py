@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
+import yaml
 from lightning.pytorch.callbacks import ModelCheckpoint
 from PIL import Image
 
@@ -85,6 +86,20 @@ def test_stopped_and_resumed_equals_never_stopped(data_path: Path, tmp_path: Pat
     assert rest.losses == expected.losses[8:] and len(rest.losses) == 10
     for name in ("current", "ema"):
         assert torch.equal(resumed.policy.tensors(name)[0], whole.policy.tensors(name)[0])
+
+
+def test_the_settings_of_every_run_keep_a_checkpoint_after_each_epoch(data_path: Path, tmp_path: Path) -> None:
+    base = Path(__file__).parents[2] / "conf" / "base.yaml"
+    settings = yaml.safe_load(base.read_text(encoding="utf-8"))["checkpoint"] | {"dirpath": tmp_path / "ckpt"}
+    _, expected = fit(data_path, tmp_path / "whole", 3)
+    with pytest.raises(SystemExit):
+        saver = ModelCheckpoint(**settings)
+        fit(data_path, tmp_path / "first", 3, enable_checkpointing=True, callbacks=[saver, StopAt(14)])
+    last = tmp_path / "ckpt" / "last.ckpt"
+    assert last.resolve().name == "epoch=001-step=0000012.ckpt"
+    assert sorted(path.name for path in last.parent.iterdir()) == ["epoch=001-step=0000012.ckpt", "last.ckpt"]
+    _, rest = fit(data_path, tmp_path / "second", 3, ckpt=last)
+    assert rest.losses == expected.losses[12:]
 
 
 class StopAt(pl.Callback):
