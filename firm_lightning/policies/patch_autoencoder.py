@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-class PatchAutoencoder(ModelMixin, ConfigMixin):
+class PatchAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers' own pair
     """Each block of ``patch_px`` x ``patch_px`` pixels becomes its first principal components (Pearson 1901).
 
     It is linear and its basis orthonormal, and one scale serves all channels, so that a distance between latents is a
@@ -101,7 +101,7 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
     @property
     def config(self) -> FrozenDict:
         """What is saved, and what stock pipelines look for in a config: number of channels and of resolutions."""
-        saved: FrozenDict = super().config
+        saved = super().config
         channels = saved["latent_channels"]
         resolutions = len(self.temperal_downsample) + 1
         return FrozenDict({**saved, "z_dim": channels, "block_out_channels": [channels] * resolutions})
