@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import torch
-from torch import Tensor
-
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # commands that need no model answer without torch
+    import torch
     from PIL.Image import Image
+    from torch import Tensor
 
 WeightSet = Literal["current", "behaviour", "reference", "ema"]
 """Weights of a policy: those that learn, those that drew the round, the frozen start, the running average."""
@@ -126,6 +125,8 @@ class Conditions:
 
     def rows(self, index: Sequence[int] | Tensor) -> Conditions:
         """The rows with these numbers, in this order; a number may come several times."""
+        import torch
+
         chosen = torch.as_tensor(index)
         return Conditions({name: value[chosen.to(value.device)] for name, value in self.tensors.items()})
 
@@ -139,6 +140,8 @@ class Conditions:
 
         A policy whose prompts differ in length keeps a mask among its tensors, which is then 0 there.
         """
+        import torch
+
         names = rows[0].keys()
         return Conditions(
             {

@@ -16,8 +16,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from firm_lightning.report.before_after import before_after_sheet
-
 TRAIN = Path(__file__).parents[2] / "train.py"
 SHOWN = {
     "mae": "MAE",
@@ -68,6 +66,8 @@ def demo(
         figures |= {f"{name}.{key}": value for key, value in task_figures(Path(path), task).items()}
     learnt = {name: number_at(*where.split("#", 1)) for name, where in (evaluations or {}).items()}
     for picture, (before, after) in (sheets or {}).items():
+        from firm_lightning.report.before_after import before_after_sheet
+
         before_after_sheet(before, after, Path(picture))
     summary = {"seconds_total": round(time.monotonic() - began, 1), "seconds": seconds, **figures, **learnt}
     file = output / "summary.json"

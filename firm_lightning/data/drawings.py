@@ -187,6 +187,18 @@ class Drawings(pl.LightningDataModule):
         """In file order; nothing where there is none."""
         return self._loader(self.val) if self.val is not None else []
 
+    def test_dataloader(self) -> Any:
+        """What the module evaluates on; Lightning asks the data module alone where there is one."""
+        return self._of_module().test_dataloader()
+
+    def predict_dataloader(self) -> Any:
+        """As for ``test``."""
+        return self._of_module().predict_dataloader()
+
+    def _of_module(self) -> pl.LightningModule:
+        assert self.trainer is not None
+        return self.trainer.lightning_module
+
     def _loader(self, file: DrawingFile, **order: Any) -> DataLoader[Any]:
         return DataLoader(file, batch_size=self.batch_size, num_workers=self.num_workers, collate_fn=as_list, **order)
 

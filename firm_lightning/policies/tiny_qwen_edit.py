@@ -34,6 +34,7 @@ class TinyQwenImageEdit(TinyPipeline):
         text_layers: Layers of the text encoder.
         channels: Channels of the latents.
         vae: The autoencoder; null: ``PatchVae()``, whose latents of 1/4 make a picture of 64 px 64 tokens.
+        base_shift: Logarithm of the shift of the sigmas towards noise for few tokens; .5 in Qwen-Image.
         zero_cond_t: Whether the tokens of the source are modulated as at flow time 0, as in the 2511 release.
         seed: Seed of the tokenizer's corpus, of the autoencoder's pictures and of the weights.
     """
@@ -50,6 +51,7 @@ class TinyQwenImageEdit(TinyPipeline):
         text_layers: int = 2,
         channels: int = 16,
         vae: ToyVae | None = None,
+        base_shift: float = 0.5,
         zero_cond_t: bool = False,
         seed: int = 0,
     ) -> None:
@@ -64,6 +66,7 @@ class TinyQwenImageEdit(TinyPipeline):
         self.text_layers = text_layers
         self.channels = channels
         self.vae = PatchVae() if vae is None else vae
+        self.base_shift = base_shift
         self.zero_cond_t = zero_cond_t
         self.seed = seed
 
@@ -75,7 +78,7 @@ class TinyQwenImageEdit(TinyPipeline):
 
     def _build(self, name: str) -> Any:
         build = {
-            "scheduler": build_scheduler,
+            "scheduler": lambda: build_scheduler(self.base_shift),
             "vae": lambda: self.vae.for_frames(channels=self.channels, seed=self.seed),
             "text_encoder": self._text_encoder,
             "tokenizer": lambda: copy.deepcopy(self._tokenizer),
@@ -188,10 +191,14 @@ def build_processor(tokenizer: Qwen2Tokenizer) -> Any:
     )
 
 
-def build_scheduler() -> Any:
+def build_scheduler(base_shift: float) -> Any:
     """Qwen-Image's own scheduler: its shift grows with the number of tokens, and its last sigma before 0 is .02."""
     from diffusers import FlowMatchEulerDiscreteScheduler
 
     return FlowMatchEulerDiscreteScheduler(
-        use_dynamic_shifting=True, base_shift=0.5, max_shift=0.9, max_image_seq_len=8192, shift_terminal=0.02
+        use_dynamic_shifting=True,
+        base_shift=base_shift,
+        max_shift=base_shift + 0.4,
+        max_image_seq_len=8192,
+        shift_terminal=0.02,
     )

@@ -133,13 +133,14 @@ def test_fit_resume_and_test_in_one_run_folder(folder: Path, capsys: pytest.Capt
     config = (run / "config_fit.yaml").read_text()
     assert yaml.safe_load(config)["model"]["init_args"]["label"] == "made by tiny"
     assert sorted(path.name for path in folder.iterdir()) == ["checkpoints", "tiny.yaml"]
-    assert [path.name for path in run.glob("*.ckpt")] == ["last.ckpt"]
+    assert sorted(path.name for path in run.glob("*.ckpt")) == ["epoch=000-step=0000004.ckpt", "last.ckpt"]
 
     second = TrainerCLI(["fit", *TINY, "--ckpt_path", "last", "--trainer.max_epochs", "2"])
     assert (second.trainer.global_step, second.trainer.current_epoch) == (8, 2)
     assert (run / "config_fit.yaml").read_text() == config
     assert yaml.safe_load((run / "config_fit_2.yaml").read_text())["ckpt_path"] == "last"
-    assert [path.name for path in run.glob("*.ckpt")] == ["last.ckpt"]
+    assert sorted(path.name for path in run.glob("*.ckpt")) == ["epoch=001-step=0000008.ckpt", "last.ckpt"]
+    assert (run / "last.ckpt").resolve().name == "epoch=001-step=0000008.ckpt"
     assert sorted(path.name for path in (run / "metrics").iterdir()) == ["version_0", "version_1"]
 
     run_trainer(["test", "--config", str(run / "config_fit.yaml"), "--ckpt_path", "last"])

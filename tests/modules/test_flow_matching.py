@@ -14,10 +14,14 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from PIL import Image
 
 from firm_lightning.data.drawings import DrawingFile, Drawings
+from firm_lightning.data.prompts import PromptFile
+from firm_lightning.modules.drawing import Studio
+from firm_lightning.modules.evaluation import Evaluation
 from firm_lightning.modules.flow_matching import FlowMatching, row_seed
+from firm_lightning.policies.sampling import FlowEuler
 from firm_lightning.types import Conditions, Prompt
 from tests.modules.test_diffusion_rl import Losses
-from tests.modules.toy_policy import ToyPolicy
+from tests.modules.toy_policy import Brightness, ToyPolicy
 
 
 @pytest.fixture
@@ -111,6 +115,19 @@ class StopAt(pl.Callback):
     def on_train_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
         if trainer.global_step == self.step:
             raise KeyboardInterrupt
+
+
+def test_what_is_tested_is_the_evaluation_of_the_module(data_path: Path, tmp_path: Path) -> None:
+    prompts = tmp_path / "asked.txt"
+    prompts.write_text("one\ntwo words\nthree words here", encoding="utf-8")
+    studio = Studio(sampler=FlowEuler(), steps=2, batch_size=2)
+    evaluation = Evaluation(prompts=PromptFile(path=prompts), studio=studio, reward=Brightness())
+    module = FlowMatching(policy=ToyPolicy(), evaluation=evaluation)
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False)
+    data = Drawings(train=DrawingFile(path=data_path))
+    (numbers,) = trainer.test(module, data, verbose=False)
+    assert 0 < numbers["test/critic/reward"] < 1
+    assert [len(drawn.rollouts) for drawn in trainer.predict(module, data) or []] == [2, 1]  # type: ignore[union-attr]
 
 
 def test_seeds_of_rows_differ_in_every_part() -> None:
