@@ -19,6 +19,7 @@ def scenes(
     pairs: dict[str, int] | None = None,
     task: Literal["alignment", "edit"] = "alignment",
     wrong_captions: float = 0.0,
+    dense_captions: float = 0.0,
     most_edits: int = 2,
     styles: list[str] | None = None,
     held_out_objects: bool = False,
@@ -41,6 +42,7 @@ def scenes(
             drawn from the same parts of all texts and sources as prompts are.
         task: Of prompts and pairs: pictures of a text (alignment), or edits of a source picture (edit).
         wrong_captions: Share of pairs whose picture does not fit its prompt, in [0, 1].
+        dense_captions: Share of pairs of a text whose prompt tells all that the picture shows, places too.
         most_edits: An instruction of prompts and pairs has 1 to so many edits.
         styles: Drawing styles of the sprite atlas (3d, flat, noto), one drawn for each record; none draws plain shapes.
         held_out_objects: Draw the sprites that training sets never hold, instead of the others.
@@ -68,7 +70,9 @@ def scenes(
     if prompts:
         written = policy_set.write_prompts(output, prompts, overwrite=overwrite)
     elif pairs:
-        written = policy_set.write_pairs(output, pairs, wrong_captions=wrong_captions, overwrite=overwrite)
+        written = policy_set.write_pairs(
+            output, pairs, wrong_captions=wrong_captions, dense_captions=dense_captions, overwrite=overwrite
+        )
     else:
         written = write_scenes(
             output=output,

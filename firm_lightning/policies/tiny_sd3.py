@@ -171,7 +171,7 @@ class TinyStableDiffusion3(TinyPipeline):
         import numpy as np
 
         from firm_lightning.scenes.atlas import Atlas
-        from firm_lightning.scenes.graph import FULL_WORLD
+        from firm_lightning.scenes.graph import BACKGROUNDS, FULL_WORLD, PLACES
         from firm_lightning.scenes.prompts import CATEGORIES, random_request
 
         rng = np.random.default_rng(self.seed)
@@ -180,7 +180,8 @@ class TinyStableDiffusion3(TinyPipeline):
         names = tuple(f"the {name}, {atlas.info(name).plural}" for name in atlas.names)
         drawn = ((world, category) for category in CATEGORIES for world in (FULL_WORLD, things))
         each = PROMPTS // (2 * len(CATEGORIES))
-        return names + tuple(random_request(rng, w, c).words(rng) for w, c in drawn for _ in range(each))
+        places = tuple(f"{place}, {ground} background" for place in PLACES for ground in BACKGROUNDS)
+        return names + places + tuple(random_request(rng, w, c).words(rng) for w, c in drawn for _ in range(each))
 
     @cached_property
     def _clip_words(self) -> tuple[dict[str, int], list[tuple[str, str]]]:

@@ -13,7 +13,8 @@ from PIL import Image
 from firm_lightning.data.prompts import PromptFile
 from firm_lightning.data.scene_prompts import PolicySet
 from firm_lightning.scenes.draw import draw
-from firm_lightning.scenes.graph import DEMO_WORLD
+from firm_lightning.scenes.graph import DEMO_WORLD, PLACES
+from firm_lightning.scenes.parse import parse_scene
 from firm_lightning.scenes.sprites import sprite_world
 from firm_lightning.scenes.truth import SceneTruth, read_question
 from firm_lightning.types import Prompt
@@ -55,6 +56,28 @@ def test_edit_prompts_come_with_their_source(tmp_path: Path) -> None:
         assert set(found["copy"]) == {1.0}
         assert set(found["consistency_01"]) == {1.0}
         assert set(found["execution_01"]) == {0.0}, "no instruction is already carried out"
+
+
+def test_dense_captions_tell_all_that_a_picture_shows(tmp_path: Path) -> None:
+    """Each is read again, by its own grammar, and held against the pixels."""
+    ALIGNMENT.write_pairs(tmp_path / "set", {"train": 200}, wrong_captions=0.5, dense_captions=0.4)
+    dense = [one for one in records(tmp_path / "set" / "train.jsonl") if one["prompt"].endswith(" background")]
+    dense = [one for one in dense if not one["prompt"].endswith("on a plain background")]
+    assert 55 < len(dense) < 105  # binomial: 80, four standard deviations are 28
+    for one in dense:
+        *things, ground = one["prompt"].split(", ")
+        told = {}
+        for thing in things:
+            place = next(p for p in sorted(PLACES, key=len, reverse=True) if thing.endswith(f" {p}"))
+            told[place] = thing.removesuffix(f" {place}")
+        scene = parse_scene(Image.open(tmp_path / "set" / one["image"]), world=DEMO_WORLD).scene
+        assert told == {PLACES[thing.place]: thing.words for thing in scene.things}
+        assert ground == f"{scene.background} background" and one["fits"] is True
+
+
+def test_edits_have_no_dense_captions(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^dense_captions: 0.5 is not a share from 0 to 1 of pictures for texts"):
+        EDIT.write_pairs(tmp_path / "set", {"train": 1}, wrong_captions=0.0, dense_captions=0.5)
 
 
 def test_pairs_fit_their_prompts_but_for_a_share(tmp_path: Path) -> None:
