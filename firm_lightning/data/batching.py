@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import lightning.pytorch as pl
 import numpy as np
@@ -31,6 +32,7 @@ def resumed_place(state: dict[str, int]) -> EpochPlace:
     return EpochPlace(**state)
 
 
+Order = TypeVar("Order", bound="ResumableOrder")
 POOL_BATCHES = 50
 """Records are shuffled, cut into pools of this many batches, and sorted by length inside a pool."""
 
@@ -66,6 +68,29 @@ class ResumableOrder(DistributedSampler[int]):
         # A generator: Lightning names the epoch after it has asked for the iterator and before it takes the first item.
         done = self._done.batches * self.batch_size if self._done.epoch == self.epoch else 0
         yield from self.order()[done:]
+
+
+class ResumableData(pl.LightningDataModule):
+    """A data module whose checkpoint holds the place in the epoch: a resumed run goes on behind the batches done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._resumed: EpochPlace | None = None
+
+    def state_dict(self) -> dict[str, int]:
+        """The place in the epoch."""
+        assert self.trainer is not None
+        return place_of(self.trainer)
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on behind the batches that are done."""
+        self._resumed = resumed_place(state_dict)
+
+    def resumed(self, order: Order) -> Order:
+        """The order, told what is done."""
+        if self._resumed is not None:
+            order.resume(self._resumed)
+        return order
 
 
 class ShuffledOrder(ResumableOrder):

@@ -12,11 +12,12 @@ import lightning.pytorch as pl
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from firm_lightning.data.batching import EpochPlace, ShuffledOrder, place_of, resumed_place
+from firm_lightning.data.batching import ResumableData, ShuffledOrder
 from firm_lightning.data.issues import RecordIssues
 from firm_lightning.data.prompt_rows import read_rows
-from firm_lightning.data.prompts import image_ref, metadata_file, prompt_text
+from firm_lightning.data.prompts import image_ref, prompt_text
 from firm_lightning.data.records import BadRecord, OnBadRecord, kind_of
+from firm_lightning.data.text_records import only_jsonl
 from firm_lightning.pictures import MAX_PIXELS, image_size, open_image
 from firm_lightning.types import ImageRef, Prompt
 
@@ -86,7 +87,7 @@ class DrawingFile(Dataset[Drawing]):
         return Drawing(prompt, open_image(picture, origin=prompt.origin, max_pixels=self.max_pixels), index)
 
     def _read(self) -> list[tuple[Prompt, ImageRef]]:
-        path = metadata_file(self.path)
+        path = only_jsonl(self.path)
         issues, kept = RecordIssues(), []
         for row in read_rows(path):
             issues.total += 1
@@ -120,7 +121,7 @@ class DrawingFile(Dataset[Drawing]):
         return Prompt(id=str(raw.get("id") or number), text=text, source=source, origin=origin), picture
 
 
-class Drawings(pl.LightningDataModule):
+class Drawings(ResumableData):
     """Every picture once an epoch, in an order that depends on seed and epoch alone.
 
     Args:
@@ -146,7 +147,6 @@ class Drawings(pl.LightningDataModule):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.seed = seed
-        self._resumed: EpochPlace | None = None
 
     def setup(self, stage: str) -> None:
         """Read and check the files before anything expensive."""
@@ -160,15 +160,6 @@ class Drawings(pl.LightningDataModule):
         files = (self.train, self.val) if self.val is not None else (self.train,)
         return [prompt for file in files for prompt, _ in file.open()]
 
-    def state_dict(self) -> dict[str, int]:
-        """The place in the epoch."""
-        assert self.trainer is not None
-        return place_of(self.trainer)
-
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on behind the batches that are done."""
-        self._resumed = resumed_place(state_dict)
-
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled; the last pictures that fill no batch are left for another epoch."""
         assert self.trainer is not None
@@ -179,9 +170,7 @@ class Drawings(pl.LightningDataModule):
             num_replicas=self.trainer.world_size,
             rank=self.trainer.global_rank,
         )
-        if self._resumed is not None:
-            order.resume(self._resumed)
-        return self._loader(self.train, sampler=order, drop_last=True)
+        return self._loader(self.train, sampler=self.resumed(order), drop_last=True)
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         """In file order; nothing where there is none."""

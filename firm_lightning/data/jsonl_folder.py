@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from firm_lightning.data.reader import Key, Reader
 from firm_lightning.data.records import BadRecord, OnBadRecord, parse_judgement, quick_key, raw_record
-from firm_lightning.data.text_records import TextRecords
+from firm_lightning.data.text_records import TextRecords, only_jsonl
 from firm_lightning.data.writing import PictureStore, json_line
 from firm_lightning.types import Judgement
 
@@ -42,7 +42,7 @@ class JsonlFolder(Reader):
         self._text: TextRecords
 
     def _open_rows(self) -> None:
-        self._text = TextRecords(path=_only_jsonl(self.path))
+        self._text = TextRecords(path=only_jsonl(self.path))
 
     def _row_count(self) -> int:
         return len(self._text)
@@ -82,13 +82,3 @@ class JsonlWriter:
                 file.write(json_line(raw_record(judgement, images)))
                 count += 1
         return count
-
-
-def _only_jsonl(path: Path) -> Path:
-    if not path.is_dir():
-        return path
-    files = sorted(path.glob("*.jsonl"))
-    if len(files) != 1:
-        found = ", ".join(file.name for file in files) or "none"
-        raise BadRecord(str(path), f"one .jsonl file is needed, found {found}", "Give the path of the file itself.")
-    return files[0]

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import lightning.pytorch as pl
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from firm_lightning.data.batching import EpochPlace, ResumableOrder, place_of, resumed_place
+from firm_lightning.data.batching import ResumableData, ResumableOrder
 from firm_lightning.scenes.graph import DEMO_WORLD, FULL_WORLD
 from firm_lightning.scenes.lessons import LESSON_NAMES, random_lesson
 from firm_lightning.types import Exchange
@@ -73,7 +72,7 @@ class LessonBatches(Dataset[Any]):
             yield Exchange(f"lesson-{self.seed}-{number}-{place}", lesson.pictures(rng), lesson.question, lesson.answer)
 
 
-class Lessons(pl.LightningDataModule):
+class Lessons(ResumableData):
     """Endless variety for one epoch: every lesson is new.
 
     Args:
@@ -105,24 +104,12 @@ class Lessons(pl.LightningDataModule):
         if unknown:
             raise ValueError(f"only: {', '.join(sorted(unknown))} not among the lessons {', '.join(LESSON_NAMES)}")
         self.only = tuple(only or ())
-        self._resumed: EpochPlace | None = None
-
-    def state_dict(self) -> dict[str, int]:
-        """The place in the epoch."""
-        assert self.trainer is not None
-        return place_of(self.trainer)
-
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on behind the batches that are done."""
-        self._resumed = resumed_place(state_dict)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Every device draws lessons of its own."""
         assert self.trainer is not None
         order = ResumableOrder(self.batches, batch_size=1)
-        if self._resumed is not None:
-            order.resume(self._resumed)
-        return self._loader(self.batches, self.seed * 10_000 + 1 + self.trainer.global_rank, order)
+        return self._loader(self.batches, self.seed * 10_000 + 1 + self.trainer.global_rank, self.resumed(order))
 
     def val_dataloader(self) -> DataLoader[Any]:
         """The same lessons every time, which training never sees."""

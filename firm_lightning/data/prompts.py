@@ -11,6 +11,7 @@ from PIL import Image
 from firm_lightning.data.issues import RecordIssues
 from firm_lightning.data.prompt_rows import Row, read_rows
 from firm_lightning.data.records import BadRecord, OnBadRecord, kind_of, leaves_root, outside_root
+from firm_lightning.data.text_records import only_jsonl
 from firm_lightning.pictures import MAX_PIXELS, image_size, open_image
 from firm_lightning.types import ImageRef, Prompt
 
@@ -91,7 +92,7 @@ class PromptFile:
         return open_image(prompt.source, origin=prompt.origin, max_pixels=self.max_pixels)
 
     def _read(self) -> list[Prompt]:
-        path = metadata_file(self.path)
+        path = only_jsonl(self.path)
         issues, kept = RecordIssues(), _Kept()
         for row in read_rows(path):
             issues.total += 1
@@ -147,17 +148,6 @@ class _Kept:
             raise BadRecord(prompt.origin, f"{what} stands at {first}", "Leave one of them out.")
         self._by_id[prompt.id] = self._by_content[content] = prompt.origin
         self.prompts.append(prompt)
-
-
-def metadata_file(path: Path) -> Path:
-    """The file itself, or the only ``.jsonl`` file of a folder."""
-    if not path.is_dir():
-        return path
-    files = sorted(path.glob("*.jsonl"))
-    if len(files) != 1:
-        found = ", ".join(file.name for file in files) or "none"
-        raise BadRecord(str(path), f"one .jsonl file is needed, found {found}", "Give the path of the file itself.")
-    return files[0]
 
 
 def prompt_text(raw: dict[str, Any], origin: str) -> tuple[str, str]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import lightning.pytorch as pl
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from firm_lightning.data.batching import EpochPlace, LengthGroupedSampler, place_of, resumed_place
+from firm_lightning.data.batching import LengthGroupedSampler, ResumableData
 from firm_lightning.data.images import open_images
 from firm_lightning.data.reader import Reader
 from firm_lightning.data.records import BadRecord
@@ -97,7 +96,7 @@ class Exchanges(Dataset[Exchange | None]):
             raise BadRecord(judgement.origin, f"record '{judgement.id}': {error}") from error
 
 
-class ScoringData(pl.LightningDataModule):
+class ScoringData(ResumableData):
     """Scoring sets for training, validation, test and prediction.
 
     Args:
@@ -146,16 +145,6 @@ class ScoringData(pl.LightningDataModule):
         self.judge_batch_size = judge_batch_size
         self.workers = workers
         self.seed = seed
-        self._resumed: EpochPlace | None = None
-
-    def state_dict(self) -> dict[str, int]:
-        """The place in the epoch."""
-        assert self.trainer is not None
-        return place_of(self.trainer)
-
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on behind the batches that are done."""
-        self._resumed = resumed_place(state_dict)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Every record once an epoch, in an order that depends on seed and epoch alone."""
@@ -168,9 +157,7 @@ class ScoringData(pl.LightningDataModule):
             num_replicas=self.trainer.world_size,
             rank=self.trainer.global_rank,
         )
-        if self._resumed is not None:
-            sampler.resume(self._resumed)
-        return self._loader(reader, self.batch_size, learn=True, replace_bad=True, sampler=sampler)
+        return self._loader(reader, self.batch_size, learn=True, replace_bad=True, sampler=self.resumed(sampler))
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         """Validation records in file order; nothing where there are none."""

@@ -113,6 +113,17 @@ class TextRecords:
         return self._descriptor[1]
 
 
+def only_jsonl(path: Path) -> Path:
+    """The file itself, or the only ``.jsonl`` file of a folder."""
+    if not path.is_dir():
+        return path
+    files = sorted(path.glob("*.jsonl"))
+    if len(files) != 1:
+        found = ", ".join(file.name for file in files) or "none"
+        raise BadRecord(str(path), f"one .jsonl file is needed, found {found}", "Give the path of the file itself.")
+    return files[0]
+
+
 def _refuse_half_characters(text: str, value: Any) -> None:
     # An escape such as \ud83d without its other half decodes, but no tokenizer or file can take the result.
     if "\\ud" in text.lower():
