@@ -32,9 +32,21 @@ def resumed_place(state: dict[str, int]) -> EpochPlace:
     return EpochPlace(**state)
 
 
+Item = TypeVar("Item")
 Order = TypeVar("Order", bound="ResumableOrder")
 POOL_BATCHES = 50
 """Records are shuffled, cut into pools of this many batches, and sorted by length inside a pool."""
+
+
+class AsListed(list[Item]):
+    """A batch of things that are no tensors yet. Lightning moves a batch by its ``to``, and this one stays.
+
+    (It would look into a plain list, and stop at a frozen dataclass.)
+    """
+
+    def to(self, device: object) -> AsListed[Item]:
+        """Itself."""
+        return self
 
 
 class ResumableOrder(DistributedSampler[int]):

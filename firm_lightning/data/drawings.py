@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import lightning.pytorch as pl
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from firm_lightning.data.batching import ResumableData, ShuffledOrder
+from firm_lightning.data.batching import AsListed, ResumableData, ShuffledOrder
 from firm_lightning.data.issues import RecordIssues
 from firm_lightning.data.prompt_rows import read_rows
 from firm_lightning.data.prompts import image_ref, prompt_text
@@ -189,9 +188,4 @@ class Drawings(ResumableData):
         return self.trainer.lightning_module
 
     def _loader(self, file: DrawingFile, **order: Any) -> DataLoader[Any]:
-        return DataLoader(file, batch_size=self.batch_size, num_workers=self.num_workers, collate_fn=as_list, **order)
-
-
-def as_list(drawings: Sequence[Drawing]) -> list[Drawing]:
-    """A batch of drawings is a list: pictures may differ in size. (Named, so that worker processes can be sent it.)"""
-    return list(drawings)
+        return DataLoader(file, batch_size=self.batch_size, num_workers=self.num_workers, collate_fn=AsListed, **order)

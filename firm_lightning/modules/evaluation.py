@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import lightning.pytorch as pl
 from torch.utils.data import DataLoader
 
+from firm_lightning.data.batching import AsListed
 from firm_lightning.data.prompts import PromptFile
 from firm_lightning.modules.drawing import Drawn, Studio
 from firm_lightning.protocols import PictureReward, Policy, Truth
@@ -97,8 +98,8 @@ class Evaluation:
         }
 
     def loader(self, items: Sequence[ToDraw]) -> DataLoader[Any]:
-        """Batches of lists of ``ToDraw``; Lightning splits them over processes."""
-        return DataLoader(items, batch_size=self.studio.batch_size, collate_fn=list)  # type: ignore[arg-type]
+        """Batches of ``ToDraw``; Lightning splits them over processes."""
+        return DataLoader(items, batch_size=self.studio.batch_size, collate_fn=AsListed)  # type: ignore[arg-type]
 
     def rest_loader(self, trainer: pl.Trainer) -> DataLoader[Any]:
         """Batches of what is left to draw."""

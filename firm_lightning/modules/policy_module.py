@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 import lightning.pytorch as pl
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -14,7 +13,7 @@ from firm_lightning.modules.drawing import Drawn
 from firm_lightning.modules.evaluation import Evaluation, ToDraw
 from firm_lightning.modules.round_stats import evaluation_stats
 from firm_lightning.protocols import PictureReward, Policy, Truth
-from firm_lightning.types import PolicyBatch, Prompt, WeightSet
+from firm_lightning.types import Prompt, WeightSet
 
 
 class PolicyModule(pl.LightningModule):
@@ -44,10 +43,6 @@ class PolicyModule(pl.LightningModule):
     def configure_model(self) -> None:
         """Load the policy; a critic loads itself at its first request."""
         self.policy.load()
-
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Rows of a round move; prompts and pictures become tensors later."""
-        return batch.to(device) if isinstance(batch, PolicyBatch) else batch
 
     def test_dataloader(self) -> DataLoader[Any] | list[Any]:
         """Every picture of the evaluation; nothing where there is none."""
