@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import shlex
-import subprocess
-import sys
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-TRAIN = Path(__file__).parents[2] / "train.py"
+from firm_lightning.commands.lanes import lanes_progress, run_lane
+
 SHOWN = {
     "mae": "MAE",
     "best_constant_mae": "best const.",
@@ -52,12 +48,11 @@ def demo(
     console = Console()
     began = time.monotonic()
     seconds: dict[str, float] = {}
-    (output / "logs").mkdir(parents=True, exist_ok=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console) as progress, ThreadPoolExecutor() as pool:
+    output.mkdir(parents=True, exist_ok=True)
+    with lanes_progress(console) as progress, ThreadPoolExecutor() as pool:
         bar = progress.add_task("demo", total=sum(len(lane) for stage in stages for lane in stage))
         for stage in stages:
-            running = [pool.submit(_run_lane, lane, output / "logs", progress, bar) for lane in stage]
+            running = [pool.submit(run_lane, lane, output / "logs", progress, bar) for lane in stage]
             for lane_seconds in running:
                 seconds |= lane_seconds.result()
     figures: dict[str, float | None] = {}
@@ -76,30 +71,6 @@ def demo(
     if learnt:
         console.print(learnt_table(learnt))
     console.print(f"{summary['seconds_total']:.0f} s in all. {file}", markup=False)
-
-
-def _run_lane(commands: Sequence[str], logs: Path, progress: Progress, bar: TaskID) -> dict[str, float]:
-    """Run commands one after the other: two small models on a thread each beat one on two."""
-    seconds = {}
-    for command in commands:
-        words = shlex.split(command)
-        log = logs / f"{words[0]}_{Path(words[2]).stem}.log"
-        progress.console.print(f"python train.py {command}", markup=False, style="dim", soft_wrap=True)
-        started = time.monotonic()
-        with log.open("w", encoding="utf-8") as file:
-            done = subprocess.run(
-                [sys.executable, str(TRAIN), *words],
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                check=False,
-            )
-        if done.returncode:
-            tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
-            raise ValueError(f"'{command}' ended with exit code {done.returncode}; {log} ends with:\n{tail}")
-        seconds[command] = round(time.monotonic() - started, 1)
-        progress.advance(bar)
-    return seconds
 
 
 def task_figures(report: Path, task: str) -> dict[str, float | None]:

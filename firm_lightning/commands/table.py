@@ -32,6 +32,7 @@ COMMANDS: tuple[Command, ...] = (
         "Write sets of the embedded world: for critics and for policies.",
     ),
     Command("demo", "firm_lightning.commands.demo:demo", "Run the whole loop on a laptop."),
+    Command("compare", "firm_lightning.commands.compare:compare", "Run settings with several seeds; mean and spread."),
     Command(
         "export", "firm_lightning.commands.export:export", "Save a checkpoint's critic as transformers save models."
     ),
