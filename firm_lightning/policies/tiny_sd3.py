@@ -14,9 +14,6 @@ from firm_lightning.policies.start import TinyPipeline
 EMBEDDING_SCALE: Final = 50.0
 """CLIP's embeddings begin with a standard deviation of 0.02; at 1 the biases behind them do not drown the words."""
 
-CHANNELS: Final = 16
-"""Of the latents, as in all released models."""
-
 TOKEN_PX: Final = 8
 """Side of the pixels that one token of the transformer stands for."""
 
@@ -25,7 +22,7 @@ PROMPTS: Final = 2000
 
 
 class TinyStableDiffusion3(TinyPipeline):
-    """A toy Stable Diffusion 3: text encoders, autoencoder (16 channels) and transformer with random weights.
+    """A toy Stable Diffusion 3: text encoders, autoencoder and transformer with random weights.
 
     The text encoders only tell words and their places apart; the transformer learns to read them. A token stands for
     8 x 8 pixels, so that a picture of 64 px is 64 tokens.
@@ -35,6 +32,8 @@ class TinyStableDiffusion3(TinyPipeline):
         layers: Layers of the transformer.
         heads: Attention heads of the transformer.
         size_px: Largest side of a picture, a multiple of 8.
+        channels: Channels of the latents; 16 in all released models. Few are learnt faster: what has little spread is
+            noise that the transformer must carry through nearly all of its steps.
         vae: The autoencoder; null: ``PatchVae()``.
         text_width: Width of the two CLIP encoders together, and of T5; a multiple of 16.
         clip_tokens: Prompts are cut or filled up to this many tokens for the CLIP encoders.
@@ -61,6 +60,7 @@ class TinyStableDiffusion3(TinyPipeline):
         layers: int = 4,
         heads: int = 4,
         size_px: int = 64,
+        channels: int = 16,
         vae: ToyVae | None = None,
         text_width: int = 128,
         clip_tokens: int = 24,
@@ -78,6 +78,7 @@ class TinyStableDiffusion3(TinyPipeline):
         self.layers = layers
         self.heads = heads
         self.size_px = size_px
+        self.channels = channels
         self.text_width = text_width
         self.clip_tokens = clip_tokens
         self.shift = shift
@@ -93,7 +94,7 @@ class TinyStableDiffusion3(TinyPipeline):
         builders = {
             "transformer": self._transformer,
             "scheduler": self._scheduler,
-            "vae": lambda: self.vae.for_pictures(channels=CHANNELS, seed=self.seed),
+            "vae": lambda: self.vae.for_pictures(channels=self.channels, seed=self.seed),
             "text_encoder": self._clip,
             "text_encoder_2": self._clip,
             "text_encoder_3": self._t5,
@@ -109,8 +110,8 @@ class TinyStableDiffusion3(TinyPipeline):
         return SD3Transformer2DModel(
             sample_size=self.size_px // self.vae.factor,
             patch_size=TOKEN_PX // self.vae.factor,
-            in_channels=CHANNELS,
-            out_channels=CHANNELS,
+            in_channels=self.channels,
+            out_channels=self.channels,
             num_layers=self.layers,
             attention_head_dim=self.width // self.heads,
             num_attention_heads=self.heads,
