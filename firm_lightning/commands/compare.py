@@ -69,7 +69,7 @@ def compare(
     """
     check_arms(arms, seeds, result)
     console = Console()
-    runs = {(arm, seed): f"{output.name}/{arm}_{seed}" for arm in arms for seed in seeds}
+    runs = {(arm, seed): f"{output.name}_{arm}_{seed}" for arm in arms for seed in seeds}
     left = [key for key, run in runs.items() if not Path(filled(result, run, key[1])).exists()]
     with lanes_progress(console) as progress, ThreadPoolExecutor(max_workers=side_by_side) as pool:
         bar = progress.add_task("compare", total=sum(len(arms[arm]) for arm, _ in left))

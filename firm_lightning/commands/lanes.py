@@ -64,4 +64,4 @@ def log_name(words: Sequence[str]) -> str:
     """``fit_rl_gen`` of ``fit --config conf/scenes/rl_gen.yaml``; a run's own name goes before the config's."""
     options = dict(zip(words[1:], words[2:], strict=False))
     named = options.get("--run_name") or Path(options.get("--config", "")).stem
-    return "_".join([words[0], *named.split("/")]) if named else words[0]
+    return f"{words[0]}_{named}" if named else words[0]

@@ -56,7 +56,6 @@ def test_finished_runs_are_not_run_again(tmp_path: Path, monkeypatch: pytest.Mon
         ran.append(commands)
         _, name, seed = commands[0].split()
         file = tmp_path / f"{name}.json"
-        file.parent.mkdir(exist_ok=True)
         file.write_text(json.dumps({"means": {"x": 10.0 + int(seed)}}), encoding="utf-8")
         return {}
 
@@ -68,9 +67,9 @@ def test_finished_runs_are_not_run_again(tmp_path: Path, monkeypatch: pytest.Mon
         "side_by_side": 2,
     }
     compare(arms={"one": ["fit {run} {seed}"]}, seeds=[0, 4], **settings)  # type: ignore[arg-type]
-    assert sorted(ran) == [["fit study/one_0 0"], ["fit study/one_4 4"]]
+    assert sorted(ran) == [["fit study_one_0 0"], ["fit study_one_4 4"]]
     compare(arms={"one": ["fit {run} {seed}"], "two": ["fit {run} {seed}"]}, seeds=[0, 4], **settings)  # type: ignore[arg-type]
-    assert sorted(ran[2:]) == [["fit study/two_0 0"], ["fit study/two_4 4"]]
+    assert sorted(ran[2:]) == [["fit study_two_0 0"], ["fit study_two_4 4"]]
     written = json.loads((tmp_path / "study" / "compare.json").read_text(encoding="utf-8"))
     assert written == {"seeds": [0, 4], "arms": {"one": {"x": [10.0, 14.0]}, "two": {"x": [10.0, 14.0]}}}
     assert "| one | 12.000 ± 2.828 |" in (tmp_path / "study" / "compare.md").read_text(encoding="utf-8")
@@ -78,5 +77,5 @@ def test_finished_runs_are_not_run_again(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_logs_are_named_by_run_or_config() -> None:
     assert log_name(["fit", "--config", "conf/scenes/rl_gen.yaml"]) == "fit_rl_gen"
-    assert log_name(["test", "--config", "conf/a.yaml", "--run_name", "study/cme_0"]) == "test_study_cme_0"
+    assert log_name(["test", "--config", "conf/a.yaml", "--run_name", "study_cme_0"]) == "test_study_cme_0"
     assert log_name(["export", "--ckpt_path", "x"]) == "export"

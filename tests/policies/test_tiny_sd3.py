@@ -50,6 +50,13 @@ def test_the_toy_is_of_the_intended_size() -> None:
     assert small(size_px=32).component("transformer").config.pos_embed_max_size == 4
 
 
+def test_all_parts_agree_on_the_channels() -> None:
+    start = small(vae=PatchVae(), channels=6)
+    config = start.component("transformer").config
+    assert (config.in_channels, config.out_channels) == (6, 6)
+    assert start.component("vae").encode(torch.zeros(1, 3, 64, 64)).latent_dist.mode().shape == (1, 6, 16, 16)
+
+
 def test_the_seed_makes_the_parts_and_nothing_else_does(start: TinyStableDiffusion3) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
