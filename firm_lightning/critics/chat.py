@@ -82,7 +82,7 @@ class Chat:
         """
         names = names or [f"sample {row}" for row in range(len(questions))]
         turns = [
-            [{"role": "user", "content": _content(question, group, name)}]
+            [{"role": "user", "content": turn_content(question, group, name)}]
             for question, group, name in zip(questions, images, names, strict=True)
         ]
         encoded = self.processor.apply_chat_template(
@@ -145,7 +145,7 @@ class Chat:
         return f"{self.tokenizer.decode(given)}[[{self.tokenizer.decode(learnt)}]]"
 
 
-def _content(question: str, images: Sequence[Image], name: str) -> list[dict[str, Any]]:
+def turn_content(question: str, images: Sequence[Image], name: str) -> list[dict[str, Any]]:
     """Text and pictures of a user turn in their order."""
     pieces = question.split(IMAGE_MARK)
     marks = len(pieces) - 1

@@ -124,6 +124,9 @@ class DiffusionRL(PolicyModule):
                 world_size=self.trainer.world_size,
                 accumulate=self.trainer.accumulate_grad_batches,
             )
+            check = getattr(self.reward, "check", None)
+            if check is not None:  # a critic on another machine
+                check()
 
     def on_fit_start(self) -> None:
         """Encode all prompts now; and weight sets that do not switch would learn nothing in silence."""

@@ -68,6 +68,13 @@ class CriticReward:
             self._rubrics = {task: load_rubric(name, task) for task, name in self._files.items()}
         return self._rubrics
 
+    def check(self) -> None:
+        """Before a run: rubrics are there, and a critic on another machine is too and answers."""
+        assert self.rubrics
+        check = getattr(self.critic, "check", None)
+        if check is not None:
+            check(self.formula.tasks)
+
     @property
     def identity(self) -> str:
         """sha256 over the rubrics' texts, the formula with its settings, and ``expected_score``: for logs.

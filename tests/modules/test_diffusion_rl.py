@@ -120,6 +120,17 @@ class Rubbish:
         return rewards
 
 
+def test_a_critic_that_is_not_there_stops_before_the_policy_is_loaded(prompts: PromptFile, tmp_path: Path) -> None:
+    class Gone(Brightness):
+        def check(self) -> None:
+            raise ValueError("the critic at http://there is gone")
+
+    rl = module(prompts, reward=Gone())
+    with pytest.raises(ValueError, match="^the critic at http://there is gone$"):
+        fit(rl, tmp_path, 1)
+    assert rl.policy.passes == []
+
+
 def test_a_round_that_cannot_be_read_is_drawn_again_with_other_prompts(prompts: PromptFile, tmp_path: Path) -> None:
     with pytest.warns(
         UserWarning, match=r"^round 0: 100% of the pictures got no readable answer from the critic, more "

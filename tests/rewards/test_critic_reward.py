@@ -186,6 +186,23 @@ def test_a_missing_rubric_stops_at_once() -> None:
         absent.identity  # noqa: B018
 
 
+def test_a_critic_elsewhere_is_looked_for_before_a_run() -> None:
+    class FarCritic(FakeCritic):
+        def __init__(self) -> None:
+            super().__init__(lambda request: verdict(5))
+            self.checked: list[tuple[str, ...]] = []
+
+        def check(self, tasks: tuple[str, ...]) -> None:
+            self.checked.append(tasks)
+
+    far = FarCritic()
+    CriticReward(critic=far, rubrics={"alignment": "alignment", "quality": "quality"}, formula=Qma()).check()
+    assert far.checked == [("alignment", "quality")]
+    near = FakeCritic(lambda request: verdict(5))
+    CriticReward(critic=near, rubrics={"alignment": "alignment"}, formula=SingleScore(task="alignment")).check()
+    assert not near.requests
+
+
 def test_a_prompt_without_source_is_named() -> None:
     reward = CriticReward(
         critic=FakeCritic(lambda request: RUBBISH),

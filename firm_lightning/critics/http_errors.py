@@ -1,0 +1,28 @@
+"""What goes wrong between here and a critic behind HTTP."""
+
+from __future__ import annotations
+
+
+class CriticUnavailable(RuntimeError):
+    """No endpoint answers, not in time, or not as the config says. Names the endpoints and what to do."""
+
+
+class CriticRefuses(ValueError):
+    """An endpoint refuses a request for what it is: to ask again would not help. Names endpoint, status and reason."""
+
+
+class TryAgain(Exception):
+    """One failure that another attempt may mend; never leaves this package.
+
+    Args:
+        why: What happened, a few words.
+        silent: No answer within the time limit; otherwise the endpoint failed at once or half-way.
+        busy: The endpoint is well and asks to come back later.
+        retry_after_s: How long it asks to be left alone, in seconds.
+    """
+
+    def __init__(self, why: str, *, silent: bool = False, busy: bool = False, retry_after_s: float = 0.0) -> None:
+        super().__init__(why)
+        self.silent = silent
+        self.busy = busy
+        self.retry_after_s = retry_after_s
