@@ -8,7 +8,7 @@ IS_NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON ?= $(shell for candidate in python3.11 python3 python; do \
 	"$$candidate" $(IS_NEW_ENOUGH) >/dev/null 2>&1 && { echo "$$candidate"; break; }; done)
 
-.PHONY: demo test lint clean
+.PHONY: demo test faults lint clean
 .DEFAULT_GOAL := test
 
 demo: $(INSTALLED)
@@ -16,6 +16,10 @@ demo: $(INSTALLED)
 
 test: lint
 	$(BIN)/python -m pytest
+
+# Every run of tests/faults is killed ten times instead of twice.
+faults: $(INSTALLED)
+	$(BIN)/python -m pytest tests/faults --kills 10
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -28,7 +32,7 @@ $(INSTALLED): setup.cfg pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or later found: install one, or run make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Installing into $(VENV): some gigabytes the first time"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,diffusion,serving]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,diffusion,serving,deepspeed]'
 	@touch $@
 
 # Removes what tools leave behind; checkpoints/ and data/ stay.

@@ -12,11 +12,13 @@ import yaml
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from firm_lightning import cli
+from firm_lightning.commands import export_critic
 from firm_lightning.commands.export import export
 from firm_lightning.critics.chat import Chat
 from firm_lightning.critics.folder import FolderCheck, check_folder, plain_model, write_folder
 from firm_lightning.modules.critic_sft import CriticSFT
-from firm_lightning.modules.trained_critic import build_critic
+from firm_lightning.modules.trained_critic import critic_dtype
+from firm_lightning.modules.trained_module import build_module
 from firm_lightning.modules.tuning import LoraTuning
 from tests.commands.stopped import error_of
 from tests.critics.small_start import SmallStart
@@ -170,12 +172,14 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path, capsys: pyt
     assert not (tmp_path / "sprung").exists()
 
 
-def test_only_critics_are_built(tmp_path: Path) -> None:
-    path = tmp_path / "c.yaml"
-    path.write_text("model: {class_path: tests.commands.tiny.TinyModel}\n")
-    with pytest.raises(Exception, match="TinyModel") as error:
-        build_critic(path)
-    assert str(error.value).startswith(f"{path}: ")
+def test_the_type_of_a_checkpoint_is_that_of_the_critic_in_it() -> None:
+    weights = {"agreement.x": torch.zeros(1), "model.x": torch.zeros(1, dtype=torch.bfloat16)}
+    assert critic_dtype({"state_dict": weights}, origin="a.ckpt") == "bfloat16"
+
+
+def test_only_what_was_asked_for_is_built() -> None:
+    with pytest.raises(ValueError, match=r"^c\.yaml: (?s:.*)TinyModel"):
+        build_module({"model": {"class_path": "tests.commands.tiny.TinyModel"}}, CriticSFT, origin="c.yaml")
 
 
 def test_a_folder_that_differs_fails_the_check(tmp_path: Path) -> None:
@@ -191,10 +195,8 @@ def test_a_folder_that_differs_fails_the_check(tmp_path: Path) -> None:
 
 
 def test_failed_check_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import firm_lightning.critics.folder as saving
-
     run_folder(tmp_path)
-    monkeypatch.setattr(saving, "check_folder", lambda *_: FolderCheck(0.25, "yes", "no"))
+    monkeypatch.setattr(export_critic, "check_folder", lambda *_: FolderCheck(0.25, "yes", "no"))
     message = (
         f"{tmp_path / 'out'}: the saved critic is not the one in {tmp_path / 'last.ckpt'}: logits differ by up to "
         "0.25, it answers 'no' and not 'yes'; nothing was written"

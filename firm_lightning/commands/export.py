@@ -1,13 +1,39 @@
-"""``export``: a training checkpoint becomes a folder that any transformers program loads."""
+"""``export``: a training checkpoint becomes a folder that any transformers or diffusers program loads."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any, Literal
 
 import yaml
-from rich.console import Console
 
 from firm_lightning.commands.config_files import ConfigError, read_config_files
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A checkpoint that was read, and the config of its training.
+
+    Attributes:
+        ckpt_path: Where it lies.
+        checkpoint: What it holds.
+        config: The config as a mapping.
+        text: The config as it was written.
+        of_config: Where the config comes from.
+        fingerprints: Of the data, as the checkpoint records them.
+        report: A ``report.json`` of the critic, if one is at hand.
+    """
+
+    ckpt_path: Path
+    checkpoint: Mapping[str, Any]
+    config: Mapping[str, Any]
+    text: str
+    of_config: str
+    fingerprints: Mapping[str, str]
+    report: Path | None
 
 
 def export(
@@ -15,51 +41,61 @@ def export(
     ckpt_path: Path,
     output: Path,
     training_config: Path | None = None,
+    weights: Literal["ema", "current", "behaviour"] = "ema",
+    pipeline: bool = False,
+    report: Path | None = None,
     dtype: str | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Save the critic of a training checkpoint as transformers save models: safetensors, processor and a model card.
+    """Save what a checkpoint holds as the stock libraries save it, with a model card.
 
-    LoRA adapters are merged. The folder is loaded back with AutoModelForImageTextToText and AutoProcessor, and appears
-    only if logits and answer to a fixed question are the same to the last bit.
+    A critic: model (LoRA adapters merged) and processor, for AutoModelForImageTextToText and AutoProcessor. A policy
+    whose adapters learn: one file for the pipeline's load_lora_weights; one whose weights all learn: the transformer,
+    for from_pretrained. The stock library loads everything back, and the folder appears only if it answers a fixed
+    input as the trained model does.
 
     Args:
         ckpt_path: The checkpoint, for example checkpoints/run/last.ckpt.
         output: The folder to make.
-        training_config: The config that "fit" wrote when it trained; if not given, config_fit.yaml beside the
-            checkpoint.
+        training_config: The config that "fit" wrote when it trained; if not given, the one in the checkpoint, or
+            config_fit.yaml beside it.
+        weights: Of a policy: the averaged weights, those that learn, or those that drew the last round.
+        pipeline: Of a policy: save the whole pipeline, adapters merged, instead of the trained weights alone.
+        report: A report.json of "test" or "report" for the card; if not given, test/report.json beside the
+            checkpoint, or for a policy beside its critic.
         dtype: Type of the saved weights: float32, bfloat16 or float16. By default that of the checkpoint.
         overwrite: Whether an output folder that was written by this program may be replaced.
     """
-    from firm_lightning.callbacks.save_critic import Origin, check_dtype, write_critic
-    from firm_lightning.critics.folder import check_folder
-    from firm_lightning.data.writing import check_free, whole_folder
-    from firm_lightning.modules.trained_critic import build_critic, load_weights, read_checkpoint
+    from firm_lightning.callbacks.run_record import record_in
+    from firm_lightning.callbacks.save_critic import check_dtype
+    from firm_lightning.data.writing import check_free
+    from firm_lightning.modules.trained_module import read_checkpoint
 
     check_dtype(dtype)
     check_free(output, overwrite=overwrite)
     checkpoint = read_checkpoint(ckpt_path)
-    config = training_config or _only_config(ckpt_path.parent)
-    read_config_files(["--config", str(config)])  # tells what is wrong with the file itself
-    module = build_critic(config)
-    stored = load_weights(module, checkpoint, origin=str(ckpt_path))
-    assert module.model is not None and module.chat is not None
-    text = config.read_text(encoding="utf-8")
-    origin = Origin(config=text, steps=checkpoint.get("global_step", 0), dtype=dtype or stored)
-    with whole_folder(output, overwrite=overwrite) as folder:
-        check = check_folder(write_critic(module, folder, origin), module.chat, folder)
-        if not check.passed:
-            raise ValueError(
-                f"{output}: the saved critic is not the one in {ckpt_path}: logits differ by up to "
-                f"{check.largest_difference:.3g}, it answers {check.answer_loaded!r} and not {check.answer_saved!r}; "
-                "nothing was written"
-            )
-    console = Console()
-    console.print(
-        f"{output}: loads with AutoModelForImageTextToText and AutoProcessor, and answers alike.",
-        markup=False,
-        soft_wrap=True,
-    )
+    record = record_in(checkpoint, origin=str(ckpt_path))
+    text, of_config = _config(training_config, record.config if record else "", ckpt_path)
+    config = yaml.safe_load(text)
+    prints = record.fingerprints if record else {}
+    trained = Trained(ckpt_path, checkpoint, config, text, of_config, prints, report)
+    if _trains_policy(config):
+        from firm_lightning.commands.export_policy import export_policy
+
+        export_policy(trained, output, weights=weights, pipeline=pipeline, dtype=dtype, overwrite=overwrite)
+    else:
+        from firm_lightning.commands.export_critic import export_critic
+
+        export_critic(trained, output, dtype=dtype, overwrite=overwrite)
+
+
+def _config(given: Path | None, recorded: str, ckpt_path: Path) -> tuple[str, str]:
+    """The text of the training's config and where it comes from: as given, in the checkpoint, or beside it."""
+    if given is None and recorded:
+        return recorded, f"{ckpt_path}: its config"
+    path = given or _only_config(ckpt_path.parent)
+    read_config_files(["--config", str(path)])  # tells what is wrong with the file itself
+    return path.read_text(encoding="utf-8"), str(path)
 
 
 def _only_config(run: Path) -> Path:
@@ -82,3 +118,17 @@ def _only_config(run: Path) -> Path:
 def _model_of(config: Path) -> object:
     values = yaml.safe_load(config.read_text(encoding="utf-8"))
     return values.get("model") if isinstance(values, dict) else None
+
+
+def _trains_policy(config: Any) -> bool:
+    """Whether the config's model is a ``PolicyModule``; what is wrong with it is found when it is built."""
+    from firm_lightning.modules.policy_module import PolicyModule
+
+    model = config.get("model") if isinstance(config, Mapping) else None
+    class_path = model.get("class_path") if isinstance(model, Mapping) else None
+    module, _, name = str(class_path).rpartition(".")
+    try:
+        kind = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError):
+        return False
+    return isinstance(kind, type) and issubclass(kind, PolicyModule)

@@ -36,6 +36,11 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "export", "firm_lightning.commands.export:export", "Save a checkpoint's critic as transformers save models."
     ),
+    Command(
+        "consolidate",
+        "firm_lightning.commands.consolidate:consolidate",
+        "Make one file of a ZeRO checkpoint, which is a folder.",
+    ),
     Command("convert", "firm_lightning.commands.convert:convert", "Write a scoring set in another layout."),
 )
 

@@ -17,8 +17,12 @@ from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from firm_lightning.callbacks.random_states import RandomStates
+from firm_lightning.callbacks.run_checkpoint import RunCheckpoint
 from firm_lightning.commands.config_files import ConfigError
+from firm_lightning.commands.resume import check_resume, known_record
 from firm_lightning.commands.strict import PARSER_SETTINGS, parse_strictly
+from firm_lightning.strategies.zero_folder import check_readable
 
 jsonargparse.set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
 
@@ -56,8 +60,8 @@ class TrainerCLI(LightningCLI):
     """LightningCLI as this project uses it.
 
     Models and data are chosen by ``class_path``; ``conf/base.yaml`` is loaded before every other config; models bring
-    their own ``configure_optimizers``; the section ``checkpoint`` configures the ``ModelCheckpoint``, so that an
-    experiment may set ``trainer.callbacks`` without losing it.
+    their own ``configure_optimizers``; the section ``checkpoint`` configures the ``RunCheckpoint``, so that an
+    experiment may set ``trainer.callbacks`` without losing it, nor ``RandomStates``.
 
     Args:
         argv: The command line from the subcommand on.
@@ -72,6 +76,7 @@ class TrainerCLI(LightningCLI):
             auto_configure_optimizers=False,
             save_config_callback=SaveRunConfig,
             save_config_kwargs={"save_to_log_dir": False},
+            trainer_defaults={"callbacks": RandomStates()},
             parser_kwargs={
                 "prog": "train.py",
                 **PARSER_SETTINGS,
@@ -84,7 +89,7 @@ class TrainerCLI(LightningCLI):
         """The sections that Lightning does not have."""
         parser.add_argument("--run_name", type=RunName, help="Names the folder checkpoints/<run_name>.")
         parser.add_argument("--threads", type=PositiveInt | None, help="CPU threads of each process; null: all cores.")
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
@@ -125,15 +130,50 @@ class TrainerCLI(LightningCLI):
         ckpt_path = kwargs.get("ckpt_path")
         if ckpt_path == "best":
             raise ConfigError("ckpt_path: 'best' is known only inside the run that trained; give the path of the file")
-        if ckpt_path == "last" and subcommand != "fit":
-            # Lightning would go on with untrained weights.
-            folders = [Path(callback.dirpath) for callback in self.trainer.checkpoint_callbacks if callback.dirpath]
-            if not any(list(folder.glob("last*.ckpt")) for folder in folders):
-                looked = ", ".join(str(folder) for folder in folders) or "no folder: checkpointing is off"
+        if ckpt_path == "last":
+            ckpt_path = self._last_checkpoint()
+            if ckpt_path is None and subcommand != "fit":  # Lightning would go on with untrained weights
+                looked = ", ".join(map(str, self._checkpoint_folders())) or "no folder: checkpointing is off"
                 raise ConfigError(f"ckpt_path: there is no last*.ckpt to {subcommand} (looked in {looked})")
-        elif ckpt_path not in (None, "last") and "://" not in ckpt_path and not Path(ckpt_path).exists():
+        elif ckpt_path is not None and "://" not in ckpt_path and not Path(ckpt_path).exists():
             raise ConfigError(f"ckpt_path: there is no checkpoint {ckpt_path}")
+        if ckpt_path is not None and "://" not in str(ckpt_path):
+            self._check_checkpoint(subcommand, Path(ckpt_path))
         return kwargs
+
+    def _check_checkpoint(self, subcommand: str, ckpt_path: Path) -> None:
+        """A later format is refused by all commands; to go on from a checkpoint, config and processes must fit too.
+
+        Raises:
+            ConfigError: This run cannot use the checkpoint.
+        """
+        try:
+            check_readable(ckpt_path, self.trainer.strategy)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+        if subcommand == "fit":
+            config = self._parser(subcommand).dump(self.config[subcommand], skip_none=False)
+            check_resume(ckpt_path, config, world_size=self.trainer.world_size)
+        else:
+            known_record(ckpt_path)
+
+    def _checkpoint_folders(self) -> list[Path]:
+        return [Path(callback.dirpath) for callback in self.trainer.checkpoint_callbacks if callback.dirpath]
+
+    def _last_checkpoint(self) -> Path | None:
+        """The newest last*.ckpt, as Lightning chooses it; one that points to nothing must not start the run anew.
+
+        Raises:
+            ConfigError: There is only a link to a checkpoint that is gone.
+        """
+        found = [path for folder in self._checkpoint_folders() for path in folder.glob("last*.ckpt")]
+        whole = [path for path in found if path.exists()]
+        if found and not whole:
+            raise ConfigError(
+                f"ckpt_path: {found[0]} points to {found[0].readlink()}, which is gone; give the path of another "
+                "checkpoint, or remove the link to begin anew"
+            )
+        return max(whole, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def run_trainer(argv: Sequence[str]) -> None:

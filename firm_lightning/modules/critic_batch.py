@@ -9,6 +9,9 @@ import torch
 from firm_lightning.critics.chat import EncodedChat
 from firm_lightning.types import Exchange, Judgement, Unreadable, Verdict
 
+BLANK_PX = 32
+"""Side of a picture that only keeps layers busy; processors enlarge it to their smallest size."""
+
 
 class CriticBatch:
     """Exchanges and the tensors of those whose answers are known.
@@ -52,6 +55,13 @@ class Judged:
     def __init__(self, judgement: Judgement, verdict: Verdict | Unreadable) -> None:
         self.judgement = judgement
         self.verdict = verdict
+
+
+def blank_exchange() -> Exchange:
+    """A question about an empty picture."""
+    from PIL import Image
+
+    return Exchange("blank", (Image.new("RGB", (BLANK_PX, BLANK_PX)),), "", "-")
 
 
 def record_name(exchange: Exchange) -> str:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from firm_lightning.critics.chat import Chat, EncodedChat
+from firm_lightning.critics.chat import NOT_LEARNT, Chat, EncodedChat
 from firm_lightning.critics.local import generate_verdicts
 from firm_lightning.critics.start import Start
 from firm_lightning.metrics.alignment import HumanAlignment
-from firm_lightning.modules.critic_batch import CriticBatch, Judged, record_name
+from firm_lightning.modules.critic_batch import CriticBatch, Judged, blank_exchange, record_name
 from firm_lightning.modules.schedule import warmup_cosine
 from firm_lightning.modules.tuning import FullTuning, LoraTuning, Tuning
 from firm_lightning.objectives.answer_cross_entropy import answer_cross_entropy, answer_positions
@@ -101,6 +102,10 @@ class CriticSFT(pl.LightningModule):
     def collate(self, exchanges: Sequence[Exchange]) -> CriticBatch:
         """Exchanges -> batch. Data modules call this, so that training and use share one path to tensors.
 
+        Where several processes learn, a batch without pictures gets a blank one about which nothing is learnt: all
+        processes then go through the same layers, without which DDP finds weights that have no gradient and ZeRO-3
+        waits forever.
+
         Raises:
             ValueError: A sample is longer than ``max_tokens``, or its ``<image>`` marks do not fit its pictures.
         """
@@ -108,18 +113,20 @@ class CriticSFT(pl.LightningModule):
         answered = [exchange for exchange in exchanges if exchange.answer]
         if not answered:
             return CriticBatch(exchanges, None)
+        unseen = [] if self._is_alone or any(exchange.images for exchange in answered) else [blank_exchange()]
         learn = self.chat.encode(
-            [exchange.images for exchange in answered],
-            [exchange.question for exchange in answered],
-            [exchange.answer for exchange in answered],
-            names=[record_name(exchange) for exchange in answered],
+            [exchange.images for exchange in (*answered, *unseen)],
+            [exchange.question for exchange in (*answered, *unseen)],
+            [exchange.answer for exchange in (*answered, *unseen)],
+            names=[record_name(exchange) for exchange in (*answered, *unseen)],
             max_tokens=self.max_tokens,
         )
+        learn.labels_BL[len(answered) :] = NOT_LEARNT
         return CriticBatch(exchanges, learn)
 
     def training_step(self, batch: CriticBatch, batch_idx: int) -> Tensor:
         """Cross entropy of the answers."""
-        if batch.learn is None or len(batch.learn) != len(batch.exchanges):
+        if batch.learn is None or not all(exchange.answer for exchange in batch.exchanges):
             without = next(
                 (record_name(exchange) for exchange in batch.exchanges if not exchange.answer), "an empty batch"
             )
@@ -130,9 +137,12 @@ class CriticSFT(pl.LightningModule):
 
     def validation_step(self, batch: CriticBatch, batch_idx: int) -> None:
         """Loss of the known answers, and agreement of the generated ones."""
-        if batch.learn is not None:
-            self.log("val/loss", self._loss(batch.learn), batch_size=len(batch.learn), sync_dist=True, prog_bar=True)
-        self._agree(self.judge_exchanges(batch.exchanges))
+        answered = sum(bool(exchange.answer) for exchange in batch.exchanges)
+        with self._whole_weights():
+            if batch.learn is not None:
+                self.log("val/loss", self._loss(batch.learn), batch_size=answered, sync_dist=True, prog_bar=True)
+            judged = self.judge_exchanges(batch.exchanges)
+        self._agree(judged)
 
     def on_validation_epoch_end(self) -> None:
         """Log agreement per task."""
@@ -140,7 +150,8 @@ class CriticSFT(pl.LightningModule):
 
     def test_step(self, batch: CriticBatch, batch_idx: int) -> list[Judged]:
         """Judge, and hold the answers against people (or the truth)."""
-        judged = self.judge_exchanges(batch.exchanges)
+        with self._whole_weights():
+            judged = self.judge_exchanges(batch.exchanges)
         self._agree(judged)
         return judged
 
@@ -150,7 +161,8 @@ class CriticSFT(pl.LightningModule):
 
     def predict_step(self, batch: CriticBatch, batch_idx: int) -> list[Judged]:
         """Judge records without known scores."""
-        return self.judge_exchanges(batch.exchanges)
+        with self._whole_weights():
+            return self.judge_exchanges(batch.exchanges)
 
     def judge_exchanges(self, exchanges: Sequence[Exchange]) -> list[Judged]:
         """Generate an answer to each exchange that was made from a judgement."""
@@ -170,6 +182,7 @@ class CriticSFT(pl.LightningModule):
             {"params": [weight for weight in learning if weight.ndim >= 2], "weight_decay": self.weight_decay},
             {"params": [weight for weight in learning if weight.ndim < 2], "weight_decay": 0.0},
         ]
+        groups = [group for group in groups if group["params"]]  # DeepSpeed leaves an empty one out, schedulers do not
         optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, betas=self.betas, eps=self.eps)
         steps = int(self.trainer.estimated_stepping_batches)
         warmup = round(self.warmup_share * steps)
@@ -200,6 +213,14 @@ class CriticSFT(pl.LightningModule):
             )
         if isinstance(self.tuning, LoraTuning) and "state_dict" in checkpoint:
             checkpoint["state_dict"] = self._frozen_weights() | checkpoint["state_dict"]
+
+    @property
+    def _is_alone(self) -> bool:
+        return self._trainer is None or self.trainer.world_size == 1
+
+    def _whole_weights(self) -> AbstractContextManager[None]:
+        """For answers, whose length differs between processes; only ZeRO has something to do."""
+        return getattr(self.trainer.strategy, "whole_weights", nullcontext)()
 
     def _frozen_weights(self) -> dict[str, Tensor]:
         """By their names in the state dict, where tied weights stand several times."""

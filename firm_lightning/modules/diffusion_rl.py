@@ -24,7 +24,6 @@ from firm_lightning.modules.policy_checks import check_weight_sets, not_finite
 from firm_lightning.modules.policy_module import PolicyModule
 from firm_lightning.modules.round_stats import round_stats
 from firm_lightning.modules.rounds import Round, RoundBatches
-from firm_lightning.objectives.diffusion_nft import behaviour_update, ema_update
 from firm_lightning.objectives.nft_objective import DiffusionNFT
 from firm_lightning.protocols import PictureReward, Policy, Truth
 from firm_lightning.types import PolicyBatch
@@ -177,23 +176,29 @@ class DiffusionRL(PolicyModule):
     def training_step(self, batch: PolicyBatch, batch_idx: int) -> Tensor:
         """The loss of DiffusionNFT."""
         out = self.objective.loss(self.policy, batch, behaviour_is_current=self._behaviour_is_current)
-        if not bool(out.loss.isfinite()):
-            raise ValueError(not_finite(self.policy, batch))
+        here = bool(out.loss.isfinite())
+        if not self.trainer.strategy.reduce_boolean_decision(here):  # to say why takes a pass, and all processes
+            why = not_finite(self.policy, batch)
+            raise ValueError(why if not here else "the loss of another process is not finite; it says why")
         self.log("train/loss", out.loss, prog_bar=True, batch_size=len(batch.x0))
         if out.usable:
             self.log_dict({f"train/{name}": value for name, value in out.stats.items()}, batch_size=out.usable)
         return out.loss
 
+    def on_train_start(self) -> None:
+        """Of a run that is resumed inside a round, Lightning leaves out the next hook."""
+        if self.trainer.fit_loop.restarted_mid_epoch:
+            self.on_train_epoch_start()
+
     def on_train_epoch_start(self) -> None:
         """Log what the round was like."""
         self.log_dict(self._round_stats, sync_dist=True)
 
-    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """After it the current weights are new. (Any later hook comes after checkpoints are written.)"""
-        super().optimizer_step(*args, **kwargs)
+    def on_step_taken(self) -> None:
+        """The behaviour weights are now others than the current ones, and the average moves."""
         self._steps += 1
         self._behaviour_is_current = False
-        ema_update(self.policy.tensors("ema"), self.policy.tensors("current"), self.ema_decay)
+        self.follow("ema", self.ema_decay)
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         """The prompts that are never learnt from; nothing where there are none."""
@@ -234,7 +239,7 @@ class DiffusionRL(PolicyModule):
         """
         if number > self._rounds_followed:
             decay = self.objective.behaviour_decay.decay(number - 1)
-            behaviour_update(self.policy.tensors("behaviour"), self.policy.tensors("current"), decay)
+            self.follow("behaviour", decay)
             self._rounds_followed = number
             self._behaviour_is_current = decay == 0
 

@@ -16,7 +16,6 @@ from firm_lightning.data.drawings import Drawing, Drawings
 from firm_lightning.modules.evaluation import Evaluation
 from firm_lightning.modules.policy_module import PolicyModule
 from firm_lightning.modules.schedule import warmup_cosine
-from firm_lightning.objectives.diffusion_nft import ema_update
 from firm_lightning.objectives.flow_matching import flow_matching_loss, interpolate
 from firm_lightning.protocols import Policy
 from firm_lightning.types import Prompt
@@ -94,12 +93,10 @@ class FlowMatching(PolicyModule):
         with self.policy.weights("ema"):
             self.log("val/loss", self._loss(batch, with_dropout=False), batch_size=len(batch), sync_dist=True)
 
-    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """After it the average moves, faster in the beginning. (Later hooks come after checkpoints are written.)"""
-        super().optimizer_step(*args, **kwargs)
+    def on_step_taken(self) -> None:
+        """The average moves, faster in the beginning."""
         self._steps += 1
-        decay = min(self.ema_decay, (1 + self._steps) / (10 + self._steps))
-        ema_update(self.policy.tensors("ema"), self.policy.tensors("current"), decay)
+        self.follow("ema", min(self.ema_decay, (1 + self._steps) / (10 + self._steps)))
 
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW with linear warm-up and cosine decay over all optimiser steps of the run."""
@@ -108,6 +105,7 @@ class FlowMatching(PolicyModule):
             {"params": [weight for weight in learning if weight.ndim >= 2], "weight_decay": self.weight_decay},
             {"params": [weight for weight in learning if weight.ndim < 2], "weight_decay": 0.0},
         ]
+        groups = [group for group in groups if group["params"]]  # DeepSpeed leaves an empty one out, schedulers do not
         optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, betas=self.betas)
         steps = int(self.trainer.estimated_stepping_batches)
         warmup = round(self.warmup_share * steps)

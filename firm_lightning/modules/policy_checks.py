@@ -9,6 +9,7 @@ import torch
 from firm_lightning.objectives.flow_matching import interpolate
 from firm_lightning.objectives.nft_objective import noise_like
 from firm_lightning.protocols import Policy
+from firm_lightning.strategies.zero_parts import exact, show, stored
 from firm_lightning.types import PolicyBatch, Prompt
 
 NUDGE = 0.05
@@ -22,8 +23,11 @@ def check_weight_sets(policy: Policy, prompts: Sequence[Prompt], *, fresh: bool)
     Raises:
         RuntimeError: One of them does not hold: nothing that the run learns could be trusted.
     """
-    current, behaviour = policy.tensors("current"), policy.tensors("behaviour")
-    if fresh and not all(torch.equal(own, other) for own, other in zip(current, behaviour, strict=True)):
+    behaving = policy.tensors("behaviour")
+    current, behaviour = stored(policy.tensors("current")), exact(behaving)
+    if fresh and not all(
+        torch.equal(own.to(other.dtype), other) for own, other in zip(current, behaviour, strict=True)
+    ):
         raise RuntimeError("the behaviour weights of a fresh run differ from the current ones; they must begin alike")
     kept = [weight.clone() for weight in behaviour]
     x = policy.noise([0])
@@ -38,9 +42,11 @@ def check_weight_sets(policy: Policy, prompts: Sequence[Prompt], *, fresh: bool)
     v, v_behaviour = velocities()
     for weight in behaviour:
         weight.add_(NUDGE)
+    show(behaving)
     v_after, v_behaviour_after = velocities()
     for weight, value in zip(behaviour, kept, strict=True):
         weight.copy_(value)
+    show(behaving)
     if not torch.equal(v, v_after):
         raise RuntimeError("moving the behaviour weights changed the current velocity; the weight sets are not apart")
     if torch.equal(v_behaviour, v_behaviour_after):

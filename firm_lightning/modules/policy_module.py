@@ -12,8 +12,13 @@ from torch.utils.data import DataLoader
 from firm_lightning.modules.drawing import Drawn
 from firm_lightning.modules.evaluation import Evaluation, ToDraw
 from firm_lightning.modules.round_stats import evaluation_stats
+from firm_lightning.objectives.diffusion_nft import behaviour_update, ema_update
 from firm_lightning.protocols import PictureReward, Policy, Truth
+from firm_lightning.strategies.zero_parts import exact, keep_exact, show, stored
 from firm_lightning.types import Prompt, WeightSet
+
+FOLLOWING: tuple[WeightSet, ...] = ("behaviour", "ema")
+"""The sets that follow the current weights."""
 
 
 class PolicyModule(pl.LightningModule):
@@ -43,6 +48,24 @@ class PolicyModule(pl.LightningModule):
     def configure_model(self) -> None:
         """Load the policy; a critic loads itself at its first request."""
         self.policy.load()
+        for name in FOLLOWING:
+            keep_exact(self.policy.tensors(name))
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """After it the current weights are new. (Any later hook comes after checkpoints are written.)"""
+        super().optimizer_step(*args, **kwargs)
+        if getattr(self.trainer.strategy, "stepped", True):  # DeepSpeed is asked for a step after every micro-batch
+            self.on_step_taken()
+
+    def on_step_taken(self) -> None:
+        """The optimiser has moved the current weights."""
+
+    def follow(self, name: WeightSet, decay: float) -> None:
+        """Let the behaviour weights or the average follow the current ones; each process does so for what it holds."""
+        update = {"behaviour": behaviour_update, "ema": ema_update}[name]
+        following = self.policy.tensors(name)
+        update(exact(following), stored(self.policy.tensors("current")), decay)
+        show(following)
 
     def test_dataloader(self) -> DataLoader[Any] | list[Any]:
         """Every picture of the evaluation; nothing where there is none."""

@@ -52,13 +52,18 @@ class WeightSets(nn.Module, ABC):
 
     @abstractmethod
     def plain(self, name: WeightSet) -> nn.Module:
-        """A frozen copy of the transformer with this set, adapters merged: the stock class, ready to be saved."""
+        """A frozen copy of the transformer with this set, adapters merged: the stock class, ready to be saved.
+
+        Raises:
+            RuntimeError: The weights are spread over processes.
+        """
 
     def save_lora(self, folder: str | Path, name: WeightSet, pipeline: Any) -> None:
         """Write a set's adapters with their rank and alpha; ``pipeline`` is the stock class that is to load them.
 
         Raises:
             ValueError: The set has no adapters.
+            RuntimeError: The weights are spread over processes.
         """
         raise ValueError("all weights learn, so there are no adapters to save; save the transformer instead")
 
@@ -190,6 +195,7 @@ class LoraSets(WeightSets):
 
     def plain(self, name: WeightSet) -> nn.Module:
         """See ``WeightSets``."""
+        check_whole(self)
         with self.use(name):
             merged: Any = copy.deepcopy(self.transformer)
         if name != "reference":
@@ -203,6 +209,7 @@ class LoraSets(WeightSets):
 
         if name == "reference":
             raise ValueError("the reference has no adapters: it is the transformer that you started from")
+        check_whole(self)
         layers, how = get_peft_model_state_dict(self.transformer, adapter_name=name), self.config.to_dict()
         pipeline.save_lora_weights(folder, transformer_lora_layers=layers, transformer_lora_adapter_metadata=how)
 
@@ -234,10 +241,20 @@ class FullSets(WeightSets):
 
     def plain(self, name: WeightSet) -> nn.Module:
         """See ``WeightSets``."""
+        check_whole(self)
         return copy.deepcopy(self.transformers[name]).requires_grad_(False).eval()
 
     def _switch(self, name: WeightSet) -> None:
         """Nothing to do: every set has its own transformer."""
+
+
+def check_whole(sets: nn.Module) -> None:
+    """Raise a RuntimeError where ZeRO-3 has left this process a part of each weight: what it saved would be empty."""
+    if any(hasattr(weight, "ds_tensor") for weight in sets.parameters()):
+        raise RuntimeError(
+            "ZeRO-3 spreads the weights over processes, so that none can save them; take the run's checkpoint, "
+            "'python train.py consolidate' makes one file of it, and 'export' that"
+        )
 
 
 def check_name(name: str) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -25,6 +26,18 @@ from firm_lightning.scenes.graph import DEMO_WORLD
 def test_what_is_no_pipeline_is_refused_before_training() -> None:
     with pytest.raises(ValueError, match=r"^SavePipeline saves no LightningModule; remove it from callbacks$"):
         SavePipeline().setup(pl.Trainer(logger=False, accelerator="cpu"), pl.LightningModule(), "fit")
+
+
+def test_weights_that_zero3_spreads_are_refused_before_training() -> None:
+    module = object.__new__(FlowMatching)
+    trainer = SimpleNamespace(strategy=SimpleNamespace(zero_stage_3=True))
+    SavePipeline().setup(trainer, module, "test")
+    with pytest.raises(
+        ValueError,
+        match=r"^SavePipeline cannot save weights that ZeRO-3 spreads over processes; remove it from callbacks, and "
+        r"after training run 'python train.py consolidate' and then 'python train.py export'$",
+    ):
+        SavePipeline().setup(trainer, module, "fit")
 
 
 @pytest.mark.parametrize("folder", ["", "..", "a/b", "/tmp"])

@@ -1,0 +1,1 @@
+"""Strategies of training on several devices."""
