@@ -57,12 +57,20 @@ def _parser() -> argparse.ArgumentParser:
         prog=PROG,
         description="FIRM: train a critic of images, prove it against people, let it teach a policy.",
         epilog=f"'{PROG} COMMAND --help' explains one command. Paths are relative to the current folder.",
+        formatter_class=_formatter,
     )
     parser.add_argument("--version", action="version", version=f"firm-lightning {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for command in COMMANDS:
         commands.add_parser(command.name, help=command.summary, add_help=False)
     return parser
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """Names and summaries of commands on one line: argparse measures the longest name without its indent."""
+    formatter = argparse.HelpFormatter(prog)
+    formatter._action_max_length = 4 + max(len(command.name) for command in COMMANDS)
+    return formatter
 
 
 def _unknown_command(name: str) -> str:

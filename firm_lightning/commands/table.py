@@ -21,7 +21,7 @@ class Command:
 COMMANDS: tuple[Command, ...] = (
     Command("fit", TRAINER, "Train a model."),
     Command("validate", TRAINER, "Measure a model on its validation data."),
-    Command("test", TRAINER, "Measure a model on its test data, for a critic: against people."),
+    Command("test", TRAINER, "Measure a model on its test data; a critic, against people."),
     Command("predict", TRAINER, "Apply a model to its prediction data and write what it says."),
     Command(
         "report", "firm_lightning.commands.report:report", "Compare predictions with human scores; needs no model."
@@ -29,12 +29,12 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "scenes",
         "firm_lightning.commands.scenes:scenes",
-        "Write sets of the embedded world: for critics and for policies.",
+        "Write sets of the embedded world for critics and policies.",
     ),
     Command("demo", "firm_lightning.commands.demo:demo", "Run the whole loop on a laptop."),
     Command("compare", "firm_lightning.commands.compare:compare", "Run settings with several seeds; mean and spread."),
     Command(
-        "export", "firm_lightning.commands.export:export", "Save a checkpoint's critic as transformers save models."
+        "export", "firm_lightning.commands.export:export", "Save a checkpoint as transformers or diffusers save models."
     ),
     Command(
         "consolidate",
