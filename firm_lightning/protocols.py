@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from torch import Tensor
 
 from firm_lightning.types import (
+    Answer,
+    Call,
     Conditions,
+    ImageRef,
+    Item,
     Prompt,
+    Refused,
     Rewards,
     Rollout,
     ScoringRequest,
+    StageOutput,
     Task,
     Unreadable,
     Verdict,
@@ -119,4 +125,56 @@ class Policy(Protocol):
 
     def decode(self, latents: Tensor) -> list[Image]:
         """Latents -> RGB pictures."""
+        ...
+
+
+@runtime_checkable
+class Annotator(Protocol):
+    """A model (or an oracle) that answers the questions of curation in words."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the journal, the accounts and the provenance; other weights have another name."""
+        ...
+
+    def answer(self, calls: Sequence[Call], finished: Callable[[int, Answer | Refused], None]) -> None:
+        """Answer every call; ``finished(place, answer)`` is called, in any order and from the calling thread, as soon
+        as each answer is there."""
+        ...
+
+
+@runtime_checkable
+class Stage(Protocol):
+    """One step of curation: an item and what earlier stages found -> a question, and its answer -> an output."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the run: what other stages read it by."""
+        ...
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The names of the stages whose outputs it needs."""
+        ...
+
+    @property
+    def annotator(self) -> Annotator | None:
+        """Who answers; None if nobody has to be asked."""
+        ...
+
+    @property
+    def sees_prompt(self) -> bool:
+        """Whether the item's prompt is in the question; if not, its output also holds for rewritten instructions."""
+        ...
+
+    def pictures(self, item: Item) -> tuple[ImageRef, ...]:
+        """The item's pictures that the question shows."""
+        ...
+
+    def question(self, item: Item, outputs: Mapping[str, StageOutput]) -> str | StageOutput:
+        """The full text to ask, or the output at once where nobody has to be asked."""
+        ...
+
+    def read(self, answer: Answer, item: Item, outputs: Mapping[str, StageOutput]) -> StageOutput | Unreadable:
+        """What the answer says; what cannot be read is a value of its own and never becomes a number."""
         ...

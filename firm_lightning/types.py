@@ -196,3 +196,87 @@ class PolicyBatch:
         tensors = ("x0", "sigma_B", "seeds_B", "reward_weight_B", "usable_B")
         moved = {name: getattr(self, name).to(device, non_blocking=non_blocking) for name in tensors}
         return replace(self, conditions=self.conditions.to(device), **moved)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What curation labels: one picture with its prompt, or (source, edited) with the instruction; or a prompt alone.
+
+    ``dataset`` names where it came from; ``extra`` holds what its file says beyond that. ``origin`` says where it was
+    read (``file:line``) and appears in every error about it. ``parent`` is the id of the item whose instruction was
+    rewritten to make this one, empty for all others.
+    """
+
+    id: str
+    images: tuple[ImageRef, ...]
+    prompt: str
+    dataset: str = ""
+    group: str = ""
+    generator: str = ""
+    category: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    origin: str = ""
+    parent: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """One question to an annotator: opened RGB pictures (none for words alone) and the full text."""
+
+    item: Item
+    stage: str
+    question: str
+    images: tuple[Image, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An annotator's text; ``is_cut`` if it ran into the limit of tokens. Tokens are None where nobody counted them."""
+
+    text: str
+    is_cut: bool = False
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An annotator will not answer this one call (a picture it cannot take, too long a question); others go on."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A stage's output in words: a description, a report, a plan, an instruction."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A stage's answer to a question of yes or no, with its reasoning."""
+
+    holds: bool
+    reasoning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """A stage's score on one dimension, with its reasoning."""
+
+    task: Task
+    score_1to5: int
+    reasoning: str
+
+
+StageOutput = Words | Finding | Rating
+"""What a stage of curation makes of an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class CuratedRecord:
+    """A labelled record and where its label comes from: plain JSON (source, stages, annotators, rubric hashes)."""
+
+    judgement: Judgement
+    provenance: Mapping[str, Any]
