@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from firm_lightning.data.batching import ResumableData, ResumableOrder
 from firm_lightning.scenes.graph import DEMO_WORLD, FULL_WORLD
 from firm_lightning.scenes.lessons import LESSON_NAMES, random_lesson
+from firm_lightning.scenes.stage_lessons import STAGE_LESSON_NAMES
 from firm_lightning.types import Exchange
 
 POOL_BATCHES = 16
@@ -81,7 +82,8 @@ class Lessons(ResumableData):
         val_batches: Batches in the validation set, which is always the same.
         demo_share: Share of lessons from the smaller world of the demo, 0 to 1.
         seed: Seed of everything drawn.
-        only: Kinds of lessons to draw from, by the names in ``scenes/lessons.py`` (``edit_look_up``, ...); null: all.
+        only: Kinds of lessons to draw from, by the names in ``scenes/lessons.py`` (``edit_look_up``, ...) and
+            ``scenes/stage_lessons.py``; null: all of the first.
     """
 
     def __init__(
@@ -100,9 +102,10 @@ class Lessons(ResumableData):
         self.val_batches = val_batches
         self.demo_share = demo_share
         self.seed = seed
-        unknown = set(only or ()) - set(LESSON_NAMES)
+        known = (*LESSON_NAMES, *STAGE_LESSON_NAMES)
+        unknown = set(only or ()) - set(known)
         if unknown:
-            raise ValueError(f"only: {', '.join(sorted(unknown))} not among the lessons {', '.join(LESSON_NAMES)}")
+            raise ValueError(f"only: {', '.join(sorted(unknown))} not among the lessons {', '.join(known)}")
         self.only = tuple(only or ())
 
     def train_dataloader(self) -> DataLoader[Any]:

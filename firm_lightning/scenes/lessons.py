@@ -7,15 +7,13 @@ pre-training stands to a full-size vision-language model before FIRM.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from PIL import Image
 
 from firm_lightning.scenes.alignment import SubjectCheck, check_alignment, describe, list_places, list_seen, plan_line
 from firm_lightning.scenes.corrupt import GENERATION_FAULTS, carry_out, corrupt
-from firm_lightning.scenes.degrade import Degradation, quality_seen, random_degradation
-from firm_lightning.scenes.draw import draw
+from firm_lightning.scenes.degrade import quality_seen, random_degradation
 from firm_lightning.scenes.edit_words import (
     differences,
     entry,
@@ -28,35 +26,24 @@ from firm_lightning.scenes.edit_words import (
 from firm_lightning.scenes.editing import check_consistency, check_execution
 from firm_lightning.scenes.edits import Instruction, random_instruction
 from firm_lightning.scenes.graph import PLACES, Scene, World, pick
+from firm_lightning.scenes.lesson import Lesson
 from firm_lightning.scenes.prompts import CATEGORIES, RELATIONS, Request, fulfil, random_request
+from firm_lightning.scenes.stage_lessons import STAGE_LESSONS
 
 A_LITTLE_SPOILT = 0.2
 """Share of lessons, other than those about quality, whose last picture has a quality of 4 instead of 5."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """A question about ``scenes`` (none for a lesson in words alone), the last one spoilt, and the answer to learn."""
-
-    scenes: tuple[Scene, ...]
-    question: str
-    answer: str
-    degradation: Degradation = Degradation()
-
-    def pictures(self, rng: np.random.Generator) -> tuple[Image.Image, ...]:
-        """The scenes as RGB pictures."""
-        drawn = [draw(scene) for scene in self.scenes]
-        return (*drawn[:-1], *(self.degradation.apply(picture, rng) for picture in drawn[-1:]))
-
-
 def random_lesson(rng: np.random.Generator, world: World, *, only: Sequence[str] = ()) -> Lesson:
     """Draw a lesson; those that look up and compare are the most frequent.
 
-    ``only`` names the kinds to draw from (``look_up`` for ``look_up_lesson``), all of them if it is empty. Some
-    pictures are a little spoilt, as generated ones are, and the answer is the same.
+    ``only`` names the kinds to draw from (``look_up`` for ``look_up_lesson``, those of curation's stages too); all but
+    those of the stages if it is empty. Some pictures are a little spoilt, as generated ones are, and the answer is the
+    same.
     """
-    kinds = tuple(kind for kind in LESSONS if not only or kind.__name__.removesuffix("_lesson") in only)
-    shares = np.array([LESSONS[kind] for kind in kinds])
+    known = LESSONS | STAGE_LESSONS if only else LESSONS
+    kinds = tuple(kind for kind in known if not only or kind.__name__.removesuffix("_lesson") in only)
+    shares = np.array([known[kind] for kind in kinds])
     kind = kinds[int(rng.choice(len(kinds), p=shares / shares.sum()))]
     lesson = kind(rng, world)
     if kind is quality_lesson or rng.random() >= A_LITTLE_SPOILT:

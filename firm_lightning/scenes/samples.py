@@ -26,7 +26,7 @@ _NO_QUALITY = "no scene graph has a {}: it is a property of pixels, see firm_lig
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One scored sample; ``scenes`` holds (source, edited) or one scene."""
+    """One scored sample; ``scenes`` holds (source, edited) or one scene, ``asked`` is what ``prompt`` puts in words."""
 
     task: Task
     scenes: tuple[Scene, ...]
@@ -34,6 +34,7 @@ class Sample:
     score_1to5: int
     reasoning: str
     category: str
+    asked: Request | Instruction | None = None
 
 
 def sample(rng: np.random.Generator, world: World, task: Task) -> Sample:
@@ -130,7 +131,7 @@ def _faults(rng: np.random.Generator, wanted: int) -> int:
 def _aligned(request: Request, scene: Scene, prompt: str) -> Sample:
     check = check_alignment(request, scene)
     reasoning = alignment_reasoning(scene, check)
-    return Sample("alignment", (scene,), prompt, check.score_1to5, reasoning, request.category)
+    return Sample("alignment", (scene,), prompt, check.score_1to5, reasoning, request.category, request)
 
 
 def _edit(rng: np.random.Generator, world: World, task: Task) -> Sample:
@@ -184,4 +185,4 @@ def _scored_edit(task: Task, source: Scene, edited: Scene, instruction: Instruct
         check = check_consistency(instruction, source, edited)
         reasoning = consistency_reasoning(source, edited, instruction, check)
     score = _edit_score(task, source, edited, instruction)
-    return Sample(task, (source, edited), prompt, score, reasoning, instruction.category)
+    return Sample(task, (source, edited), prompt, score, reasoning, instruction.category, instruction)
