@@ -61,7 +61,7 @@ class SceneOracle:
             return Refused(str(stranger))
 
     def _differences(self, call: Call) -> str:
-        from firm_lightning.scenes.stage_lessons import report_of
+        from firm_lightning.data.stage_lessons import report_of
 
         return report_of(*self._seen(call))
 
@@ -88,17 +88,17 @@ class SceneOracle:
         return self._rewritten(call.item)[1]
 
     def _check(self, call: Call) -> str:
+        from firm_lightning.data.stage_lessons import check_answer
         from firm_lightning.scenes.edit_words import execution_reasoning
         from firm_lightning.scenes.editing import check_execution, execution_score
-        from firm_lightning.scenes.stage_lessons import check_answer
 
         source, edited = self._seen(call)
         checks = check_execution(self._instruction(call.item), source, edited)
         return check_answer(execution_reasoning(source, edited, checks), execution_score(checks) == 5)
 
     def _plan(self, call: Call) -> str:
+        from firm_lightning.data.stage_lessons import plan_of
         from firm_lightning.scenes.prompts import Request
-        from firm_lightning.scenes.stage_lessons import plan_of
 
         asked = self._asked(call.item)
         if not isinstance(asked, Request):
@@ -142,7 +142,7 @@ class SceneOracle:
         """Another instruction and its words, the same ones whenever it is asked."""
         import numpy as np
 
-        from firm_lightning.scenes.stage_lessons import other_instruction
+        from firm_lightning.data.stage_lessons import other_instruction
 
         asked = self._asked(item)
         if not isinstance(asked, tuple):

@@ -9,9 +9,9 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from firm_lightning.data.batching import ResumableData, ResumableOrder
+from firm_lightning.data.stage_lessons import STAGE_LESSON_NAMES, STAGE_LESSONS
 from firm_lightning.scenes.graph import DEMO_WORLD, FULL_WORLD
 from firm_lightning.scenes.lessons import LESSON_NAMES, random_lesson
-from firm_lightning.scenes.stage_lessons import STAGE_LESSON_NAMES
 from firm_lightning.types import Exchange
 
 POOL_BATCHES = 16
@@ -69,7 +69,8 @@ class LessonBatches(Dataset[Any]):
 
     def _exchanges(self, rng: np.random.Generator, number: int) -> Iterator[Exchange]:
         for place in range(POOL_BATCHES * self.batch_size):
-            lesson = random_lesson(rng, DEMO_WORLD if rng.random() < self.demo_share else FULL_WORLD, only=self.only)
+            world = DEMO_WORLD if rng.random() < self.demo_share else FULL_WORLD
+            lesson = random_lesson(rng, world, only=self.only, more=STAGE_LESSONS if self.only else None)
             yield Exchange(f"lesson-{self.seed}-{number}-{place}", lesson.pictures(rng), lesson.question, lesson.answer)
 
 
@@ -83,7 +84,7 @@ class Lessons(ResumableData):
         demo_share: Share of lessons from the smaller world of the demo, 0 to 1.
         seed: Seed of everything drawn.
         only: Kinds of lessons to draw from, by the names in ``scenes/lessons.py`` (``edit_look_up``, ...) and
-            ``scenes/stage_lessons.py``; null: all of the first.
+            ``data/stage_lessons.py``; null: all of the first.
     """
 
     def __init__(

@@ -6,7 +6,7 @@ pre-training stands to a full-size vision-language model before FIRM.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -28,20 +28,23 @@ from firm_lightning.scenes.edits import Instruction, random_instruction
 from firm_lightning.scenes.graph import PLACES, Scene, World, pick
 from firm_lightning.scenes.lesson import Lesson
 from firm_lightning.scenes.prompts import CATEGORIES, RELATIONS, Request, fulfil, random_request
-from firm_lightning.scenes.stage_lessons import STAGE_LESSONS
 
+LessonKind = Callable[[np.random.Generator, World], Lesson]
+"""Draws one lesson."""
 A_LITTLE_SPOILT = 0.2
 """Share of lessons, other than those about quality, whose last picture has a quality of 4 instead of 5."""
 
 
-def random_lesson(rng: np.random.Generator, world: World, *, only: Sequence[str] = ()) -> Lesson:
+def random_lesson(
+    rng: np.random.Generator, world: World, *, only: Sequence[str] = (), more: Mapping[LessonKind, float] | None = None
+) -> Lesson:
     """Draw a lesson; those that look up and compare are the most frequent.
 
-    ``only`` names the kinds to draw from (``look_up`` for ``look_up_lesson``, those of curation's stages too); all but
-    those of the stages if it is empty. Some pictures are a little spoilt, as generated ones are, and the answer is the
-    same.
+    ``only`` names the kinds to draw from (``look_up`` for ``look_up_lesson``), all of them if it is empty; ``more`` are
+    kinds to choose from beside those of this file, with their shares. Some pictures are a little spoilt, as generated
+    ones are, and the answer is the same.
     """
-    known = LESSONS | STAGE_LESSONS if only else LESSONS
+    known = LESSONS | dict(more or {})
     kinds = tuple(kind for kind in known if not only or kind.__name__.removesuffix("_lesson") in only)
     shares = np.array([known[kind] for kind in kinds])
     kind = kinds[int(rng.choice(len(kinds), p=shares / shares.sum()))]
@@ -143,7 +146,7 @@ def quality_lesson(rng: np.random.Generator, world: World) -> Lesson:
     return Lesson((scene,), "Look at the quality.", f"{quality_seen(degradation)}.", degradation)
 
 
-LESSONS: dict[Callable[[np.random.Generator, World], Lesson], float] = {
+LESSONS: dict[LessonKind, float] = {
     describe_lesson: 0.05,
     differences_lesson: 0.08,
     look_up_lesson: 0.24,

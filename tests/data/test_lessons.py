@@ -71,7 +71,7 @@ def test_a_little_grain_or_blur_is_on_the_last_of_two_pictures_alone() -> None:
 def test_no_two_lessons_have_the_same_grain(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = Scene((Thing("circle", "red", 4),), "grey")
     lesson = Lesson((scene, scene), "Compare the pictures.", "differences: none.", Degradation(noise=1))
-    monkeypatch.setattr(module, "random_lesson", lambda rng, world, *, only: lesson)
+    monkeypatch.setattr(module, "random_lesson", lambda rng, world, *, only, more: lesson)
     drawn = batches()
     shown = [pair for index in range(POOL_BATCHES) for pair in pixels(drawn[index])]
     assert len({source for source, _ in shown}) == 1

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from firm_lightning.data import stage_lessons
+from firm_lightning.data.stage_lessons import STAGE_LESSONS, other_instruction, plan_of, report_of
 from firm_lightning.rewards.reading import read_verdict
-from firm_lightning.scenes import stage_lessons
 from firm_lightning.scenes.editing import check_execution, execution_score
 from firm_lightning.scenes.edits import Edit, Instruction, random_instruction
 from firm_lightning.scenes.graph import DEMO_WORLD, Scene, Thing
+from firm_lightning.scenes.lessons import LessonKind
 from firm_lightning.scenes.prompts import Request, Subject
-from firm_lightning.scenes.stage_lessons import STAGE_LESSONS, other_instruction, plan_of, report_of
 from firm_lightning.types import Verdict
 
 RED_CIRCLE = Thing("circle", "red", 0)
@@ -61,7 +62,7 @@ def test_another_instruction_is_not_met_where_the_first_one_was_carried_out() ->
 @pytest.mark.parametrize(
     "lesson", [kind for kind in STAGE_LESSONS if "report" in kind.__name__ or "direct" in kind.__name__]
 )
-def test_scoring_lessons_teach_answers_that_are_read(lesson: stage_lessons.Callable) -> None:
+def test_scoring_lessons_teach_answers_that_are_read(lesson: LessonKind) -> None:
     rng = np.random.default_rng(0)
     scores = set()
     for _ in range(40):

@@ -6,7 +6,6 @@ ones: they judge without a difference report, or without going through a plan.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +16,7 @@ from firm_lightning.scenes.edit_words import differences
 from firm_lightning.scenes.edits import Edit, Instruction, random_instruction
 from firm_lightning.scenes.graph import BACKGROUNDS, Scene, World
 from firm_lightning.scenes.lesson import Lesson
+from firm_lightning.scenes.lessons import LessonKind
 from firm_lightning.scenes.prompts import CATEGORIES, Request, random_request
 from firm_lightning.scenes.samples import Sample, sample
 from firm_lightning.types import Task
@@ -162,7 +162,7 @@ def _direct(rng: np.random.Generator, world: World, task: Task) -> Lesson:
     return Lesson(drawn.scenes, question, JsonAnswer().write(without_description(drawn.reasoning), drawn.score_1to5))
 
 
-STAGE_LESSONS: dict[Callable[[np.random.Generator, World], Lesson], float] = {
+STAGE_LESSONS: dict[LessonKind, float] = {
     stage_differences_lesson: 0.04,
     execution_with_report_lesson: 0.18,
     consistency_with_report_lesson: 0.12,
