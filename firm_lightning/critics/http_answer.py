@@ -15,6 +15,8 @@ from firm_lightning.types import Unreadable, Verdict
 
 SHOWN_CHARACTERS = 300
 """So much of a server's own words stands in an error."""
+MOST_TOKENS = 10**8
+"""No model reads or writes so many at once: a count above it is a fault of the server's."""
 GIVEN_UP = ("abort", "error")
 """Finish reasons of servers that did not write to the end."""
 
@@ -37,11 +39,16 @@ class HttpAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """The answer, the model's name as the server writes it, and whether candidates came with it."""
+    """The answer, the model's name as the server writes it, whether candidates came with it, and what it cost.
+
+    ``tokens_in`` and ``tokens_out`` are the server's own count, None where it gives none that can be true.
+    """
 
     answer: HttpAnswer
     model: str
     has_candidates: bool
+    tokens_in: int | None = None
+    tokens_out: int | None = None
 
 
 def read_completion(body: bytes) -> Completion:
@@ -69,6 +76,8 @@ def read_completion(body: bytes) -> Completion:
         answer=HttpAnswer(written, finish == "length", _expected(tokens, written)),
         model=str(whole.get("model")),
         has_candidates=bool(tokens),
+        tokens_in=_counted(whole, "prompt_tokens"),
+        tokens_out=_counted(whole, "completion_tokens"),
     )
 
 
@@ -103,6 +112,14 @@ def shortened(data: bytes) -> str:
     text = " ".join(data[: 4 * SHOWN_CHARACTERS].decode("utf-8", "replace").split())
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
+
+
+def _counted(whole: Mapping[str, Any], name: str) -> int | None:
+    """One number of tokens from ``usage``; None for what is no such number."""
+    usage = whole.get("usage")
+    count = usage.get(name) if isinstance(usage, dict) else None
+    is_a_count = isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= MOST_TOKENS
+    return count if is_a_count else None
 
 
 def _tokens(choice: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from firm_lightning.critics.http_answer import Completion
+from firm_lightning.critics.http_delivery import Patience
 from firm_lightning.critics.http_errors import CriticRefuses, CriticUnavailable, TryAgain
 from firm_lightning.critics.http_fleet import Fleet
 from firm_lightning.critics.http_question import QuestionWriter
-from firm_lightning.critics.http_round import Patience
 from firm_lightning.critics.http_transport import Transport
 from firm_lightning.rewards.rubrics import load_rubric
 from firm_lightning.types import IMAGES_PER_TASK, ScoringRequest, Task

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from firm_lightning.critics.http_answer import HttpAnswer
 from firm_lightning.critics.http_cache import AnswerCache
 from firm_lightning.critics.http_check import Readiness
-from firm_lightning.critics.http_errors import CriticUnavailable
+from firm_lightning.critics.http_delivery import Patience
 from firm_lightning.critics.http_fleet import Fleet
 from firm_lightning.critics.http_key import read_api_key
 from firm_lightning.critics.http_question import ImageFormat, QuestionWriter
-from firm_lightning.critics.http_round import Patience, Round
-from firm_lightning.critics.http_transport import Transport
+from firm_lightning.critics.http_round import Round
+from firm_lightning.critics.http_settings import check_settings
+from firm_lightning.critics.http_transport import Transport, connected
 from firm_lightning.types import ScoringRequest, Task, Unreadable, Verdict
 
 _Given = TypeVar("_Given")
@@ -97,7 +97,7 @@ class HttpCritic:
         self.max_new_tokens = max_new_tokens
         self.expected_score = expected_score
         self.cache_folder = cache_folder
-        self._check_values()
+        check_settings(vars(self), "critic")
         self._begin()
 
     def judge(self, requests: Sequence[ScoringRequest]) -> list[Verdict | Unreadable]:
@@ -110,7 +110,7 @@ class HttpCritic:
         """
         if not requests:
             return []
-        with self._its_turn() as deadline_s:
+        with self._fleet.turn(self.round_timeout_s, who="critic") as deadline_s:
             self._cache.refresh()
 
             async def ask(transport: Transport) -> list[HttpAnswer]:
@@ -145,7 +145,7 @@ class HttpCritic:
             )
             await readiness.check(tasks)
 
-        with self._its_turn():
+        with self._fleet.turn(self.round_timeout_s, who="critic"):
             self._connected(look)
 
     def _begin(self) -> None:
@@ -165,7 +165,6 @@ class HttpCritic:
         )
         self._patience = Patience(self.round_timeout_s, self.retries, self.backoff_s)
         self._cache = AnswerCache(self.cache_folder)
-        self._one_at_a_time = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
         """The settings alone: a copy, or a process that gets one, begins anew."""
@@ -175,57 +174,13 @@ class HttpCritic:
         vars(self).update(settings)
         self._begin()
 
-    @contextmanager
-    def _its_turn(self) -> Iterator[float]:
-        """Wait for other threads' calls; gives the deadline of this one."""
-        deadline_s = self._fleet.clock() + self.round_timeout_s
-        if not self._one_at_a_time.acquire(timeout=self.round_timeout_s):
-            raise CriticUnavailable(
-                f"another thread's call to the critic has taken all of round_timeout_s {self.round_timeout_s:g} s; "
-                "raise it, or judge from one thread"
-            )
-        try:
-            yield deadline_s
-        finally:
-            self._one_at_a_time.release()
-
     def _connected(self, work: Callable[[Transport], Awaitable[_Given]]) -> _Given:
-        """Run with open connections, and close every one of them."""
+        """Run with open connections, from a notebook too."""
         key = read_api_key(self.api_key_file, self.api_key_variable)
-
-        async def run() -> _Given:
-            asyncio.get_running_loop().set_default_executor(_Impatient(thread_name_prefix="critic-http"))
-            async with Transport(key=key, request_timeout_s=self.request_timeout_s) as transport:
-                return await work(transport)
-
+        run = partial(connected, work, key=key, request_timeout_s=self.request_timeout_s)
         try:
             asyncio.get_running_loop()
         except RuntimeError:
             return asyncio.run(run())
         with ThreadPoolExecutor(max_workers=1) as thread:  # a notebook: its own loop cannot be waited in
             return thread.submit(asyncio.run, run()).result()
-
-    def _check_values(self) -> None:
-        least = {"concurrency": 1, "retries": 0, "breaker_failures": 1, "max_new_tokens": 1}
-        for name, limit in least.items():
-            if getattr(self, name) < limit:
-                raise ValueError(f"{name} {getattr(self, name)} must be at least {limit}")
-        for name in ("request_timeout_s", "round_timeout_s", "backoff_s", "breaker_pause_s"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} {getattr(self, name)} must be a number of seconds above 0")
-        if self.max_side_px is not None and self.max_side_px < 1:
-            raise ValueError(f"max_side_px {self.max_side_px} must be at least 1, or null")
-        if self.image_format not in ("png", "jpeg"):
-            raise ValueError(f"image_format {self.image_format!r} is not one of png, jpeg")
-        if self.api_key_file is not None and self.api_key_variable is not None:
-            raise ValueError("api_key_file and api_key_variable are both set; keep one of them")
-        if not self.model.strip():
-            raise ValueError("model is empty; give the name under which the servers know the critic")
-
-
-class _Impatient(ThreadPoolExecutor):
-    """Threads that nobody waits for in the end: the resolver of host names may hang much longer than the deadline."""
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Let them run out."""
-        super().shutdown(wait=False, cancel_futures=True)

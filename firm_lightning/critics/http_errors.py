@@ -1,4 +1,4 @@
-"""What goes wrong between here and a critic behind HTTP."""
+"""What goes wrong between here and a critic (or an annotator) behind HTTP."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ class CriticUnavailable(RuntimeError):
 
 
 class CriticRefuses(ValueError):
-    """An endpoint refuses a request for what it is: to ask again would not help. Names endpoint, status and reason."""
+    """An endpoint refuses a request for what it is: to ask again would not help. Names endpoint, status and reason.
+
+    Args:
+        problem: The whole message.
+        status: The HTTP status, where it was one that refused.
+        said: The server's own words.
+    """
+
+    def __init__(self, problem: str, *, status: int | None = None, said: str = "") -> None:
+        super().__init__(problem)
+        self.status = status
+        self.said = said
 
 
 class TryAgain(Exception):

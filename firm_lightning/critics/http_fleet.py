@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from firm_lightning.critics.http_breaker import Attempt, Breaker
-from firm_lightning.critics.http_errors import TryAgain
+from firm_lightning.critics.http_errors import CriticUnavailable, TryAgain
 
 CHAT_VERSION = "/v1"
 """Every path of the OpenAI protocol begins with it."""
@@ -63,7 +65,7 @@ class Endpoint:
 
 
 class Fleet:
-    """All endpoints of a critic. It belongs to one thread at a time.
+    """All endpoints of a critic. It belongs to one thread at a time, the one that has the ``turn``.
 
     Args:
         urls: Base addresses, with or without ``/v1``.
@@ -96,6 +98,25 @@ class Fleet:
             Endpoint(address, concurrency, Breaker(failures=breaker_failures, pause_s=breaker_pause_s, clock=clock))
             for address in addresses
         ]
+        self._one_at_a_time = threading.Lock()
+
+    @contextmanager
+    def turn(self, round_timeout_s: float, *, who: str) -> Iterator[float]:
+        """Wait for other threads' rounds; gives the deadline of this one.
+
+        Raises:
+            CriticUnavailable: They have taken all of its time.
+        """
+        deadline_s = self.clock() + round_timeout_s
+        if not self._one_at_a_time.acquire(timeout=round_timeout_s):
+            raise CriticUnavailable(
+                f"another thread's call to the {who} has taken all of round_timeout_s {round_timeout_s:g} s; raise "
+                "it, or call from one thread"
+            )
+        try:
+            yield deadline_s
+        finally:
+            self._one_at_a_time.release()
 
     @property
     def concurrency(self) -> int:

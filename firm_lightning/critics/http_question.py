@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,8 +38,8 @@ class HttpQuestion:
 class QuestionWriter:
     """Writes requests: the same pictures, order and question as ``Chat`` gives to a model in this process.
 
-    Decoding is greedy (temperature 0, no penalties). Control tokens that are spelled out in a question are broken up
-    (``<| im_end |>``): a server would take them for real ones, and a prompt could end the user's turn.
+    Decoding is greedy at temperature 0, and there are no penalties. Control tokens that are spelled out in a question
+    are broken up (``<| im_end |>``): a server would take them for real ones, and a prompt could end the user's turn.
 
     Args:
         model: Name under which the servers know the critic.
@@ -46,6 +47,7 @@ class QuestionWriter:
         expected_score: Also ask for the candidates at each token.
         image_format: Encoding of the pictures; ``png`` loses nothing.
         max_side_px: Larger pictures are shrunk to this longest side; None sends them as they are.
+        temperature: 0 for the likeliest answer, more to draw one.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class QuestionWriter:
         expected_score: bool,
         image_format: ImageFormat,
         max_side_px: int | None,
+        temperature: float = 0,
     ) -> None:
         self.image_format = image_format
         self.max_side_px = max_side_px
@@ -63,7 +66,7 @@ class QuestionWriter:
         self._settings: dict[str, Any] = {
             "model": model,
             "max_tokens": max_new_tokens,
-            "temperature": 0,
+            "temperature": temperature or 0,  # not 0.0: the key of an answer follows from the letters
             "frequency_penalty": 0,
             "stream": False,
         }
@@ -71,14 +74,16 @@ class QuestionWriter:
             self._settings |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
 
     def write(self, request: ScoringRequest) -> HttpQuestion:
-        """One request.
+        """One request; raises as ``compose`` does."""
+        return self.compose(request.question, request.images, f"request '{request.id}'")
+
+    def compose(self, question: str, images: Sequence[Image], name: str) -> HttpQuestion:
+        """A question about pictures, or about none; ``name`` is what an error calls it.
 
         Raises:
             ValueError: The question has another number of ``<image>`` marks than there are pictures.
         """
-        content = [
-            self._part(part) for part in turn_content(request.question, request.images, f"request '{request.id}'")
-        ]
+        content = [self._part(part) for part in turn_content(question, images, name)]
         whole = {**self._settings, "messages": [{"role": "user", "content": content}]}
         body = json.dumps(whole, separators=(",", ":")).encode()
         return HttpQuestion(body, hashlib.sha256(body).hexdigest())

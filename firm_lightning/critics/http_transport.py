@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from functools import cache
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import httpx2
 
@@ -26,6 +28,7 @@ RETRYABLE = (408, 425, 429)
 """Statuses below 500 that another attempt may mend."""
 RESTING = (429, 503)
 """Statuses whose ``Retry-After`` counts."""
+_Given = TypeVar("_Given")
 
 
 class Transport:
@@ -37,10 +40,12 @@ class Transport:
     Args:
         key: Signs every request.
         request_timeout_s: Longest time from the first byte that is sent to the last that is received, in seconds.
+        who: What an error calls the model behind the servers.
     """
 
-    def __init__(self, *, key: ApiKey, request_timeout_s: float) -> None:
+    def __init__(self, *, key: ApiKey, request_timeout_s: float, who: str = "critic") -> None:
         self.request_timeout_s = request_timeout_s
+        self.who = who
         self._key = key
         self._client = httpx2.AsyncClient(
             auth=key,
@@ -100,10 +105,28 @@ class Transport:
         if 300 <= status < 400:
             target = self._key.hidden(response.headers.get("Location", "nowhere"))[:200]
             raise CriticRefuses(
-                f"{address} redirects to {target!r}, and redirects are not followed; if that is the critic, name it in "
-                "endpoints"
+                f"{address} redirects to {target!r}, and redirects are not followed; if that is the {self.who}, name "
+                "it in endpoints",
+                status=status,
             )
-        raise CriticRefuses(f"{address} refuses the request with status {status}: {said}")
+        raise CriticRefuses(f"{address} refuses the request with status {status}: {said}", status=status, said=said)
+
+
+async def connected(
+    work: Callable[[Transport], Awaitable[_Given]], *, key: ApiKey, request_timeout_s: float, who: str = "critic"
+) -> _Given:
+    """Run with open connections, and close every one of them; to be the main task of an event loop of its own."""
+    asyncio.get_running_loop().set_default_executor(_Impatient(thread_name_prefix=f"{who}-http"))
+    async with Transport(key=key, request_timeout_s=request_timeout_s, who=who) as transport:
+        return await work(transport)
+
+
+class _Impatient(ThreadPoolExecutor):
+    """Threads that nobody waits for in the end: the resolver of host names may hang much longer than the deadline."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Let them run out."""
+        super().shutdown(wait=False, cancel_futures=True)
 
 
 @cache

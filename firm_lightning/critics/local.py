@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from firm_lightning.critics.chat import Chat
+from firm_lightning.critics.chat import Chat, EncodedChat
 from firm_lightning.rewards.expected import expected_score_from_logits
 from firm_lightning.rewards.reading import read_verdict
 from firm_lightning.types import SCORES_1TO5, ScoringRequest, Unreadable, Verdict
@@ -88,9 +89,41 @@ def generate_verdicts(
         [request.question for request in requests],
         names=[f"request '{request.id}'" for request in requests],
     )
+    watch = ScoreLogits(chat) if expected_score else None
+    verdicts: list[Verdict | Unreadable] = []
+    for row, generated in enumerate(generate(model, chat, encoded, max_new_tokens=max_new_tokens, watch=watch)):
+        verdict = read_verdict(generated.text)
+        if isinstance(verdict, Unreadable) and generated.is_cut:
+            verdict = Unreadable(generated.text, f"{verdict.why} (cut at {max_new_tokens} tokens)")
+        if isinstance(verdict, Verdict) and watch is not None:
+            mean = watch.expected(row, generated.answer_L, verdict.score_1to5)
+            verdict = Verdict(verdict.score_1to5, verdict.reasoning, verdict.text, mean)
+        verdicts.append(verdict)
+    return verdicts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Generated:
+    """What a model wrote: its text, and the tokens ``answer_L`` behind it, filled up to the longest of the batch.
+
+    ``is_cut`` if it ran into the limit. ``tokens_in`` counts question and pictures, ``tokens_out`` the answer with its
+    end.
+    """
+
+    text: str
+    answer_L: Tensor
+    is_cut: bool
+    tokens_in: int
+    tokens_out: int
+
+
+@torch.inference_mode()
+def generate(
+    model: PreTrainedModel, chat: Chat, encoded: EncodedChat, *, max_new_tokens: int, watch: ScoreLogits | None = None
+) -> list[Generated]:
+    """Continue one batch of questions greedily; ``watch`` listens to the logits."""
     inputs = encoded.to(model.device).inputs
     ends = end_token_ids(model, chat)
-    watch = ScoreLogits(chat) if expected_score else None
     with evaluation_mode(model):
         sequences_BL = model.generate(
             **inputs,
@@ -103,16 +136,14 @@ def generate_verdicts(
             logits_processor=[watch] if watch is not None else None,
         )
     answers_BL = sequences_BL[:, inputs["input_ids"].shape[1] :].cpu()
-    verdicts: list[Verdict | Unreadable] = []
+    tokens_in = encoded.inputs["attention_mask"].sum(dim=1).tolist()
+    generated = []
     for row, text in enumerate(chat.decode(answers_BL)):
-        verdict = read_verdict(text)
-        if isinstance(verdict, Unreadable) and not set(ends) & set(answers_BL[row].tolist()):
-            verdict = Unreadable(text, f"{verdict.why} (cut at {max_new_tokens} tokens)")
-        if isinstance(verdict, Verdict) and watch is not None:
-            mean = watch.expected(row, answers_BL[row], verdict.score_1to5)
-            verdict = Verdict(verdict.score_1to5, verdict.reasoning, verdict.text, mean)
-        verdicts.append(verdict)
-    return verdicts
+        answer_L = answers_BL[row]
+        end_places = [place for place, token in enumerate(answer_L.tolist()) if token in ends]
+        tokens_out = end_places[0] + 1 if end_places else len(answer_L)
+        generated.append(Generated(text, answer_L, not end_places, int(tokens_in[row]), tokens_out))
+    return generated
 
 
 def end_token_ids(model: PreTrainedModel, chat: Chat) -> list[int]:
