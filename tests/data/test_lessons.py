@@ -11,7 +11,7 @@ from firm_lightning.data import lessons as module
 from firm_lightning.data.lessons import POOL_BATCHES, LessonBatches, Lessons
 from firm_lightning.scenes.degrade import Degradation
 from firm_lightning.scenes.graph import Scene, Thing
-from firm_lightning.scenes.lessons import Lesson
+from firm_lightning.scenes.lesson import Lesson
 from firm_lightning.types import Exchange
 
 
