@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonargparse
 
+from firm_lightning.commands.list_flags import gather_lists
 from firm_lightning.commands.strict import PARSER_SETTINGS, parse_strictly
 
 jsonargparse.set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
@@ -32,6 +33,7 @@ def run_function(target: str, argv: Sequence[str], *, prog: str, summary: str) -
     module, _, name = target.partition(":")
     function = getattr(import_module(module), name)
     parser = function_parser(function, prog=prog, summary=summary)
+    argv = gather_lists(parser, argv)
     config = parse_strictly(parser, argv, keys_of=parser, own_argv=argv, base=None)
     values = parser.instantiate_classes(config).as_dict()
     values.pop("config", None)

@@ -41,6 +41,7 @@ COMMANDS: tuple[Command, ...] = (
         "firm_lightning.commands.consolidate:consolidate",
         "Make one file of a ZeRO checkpoint, which is a folder.",
     ),
+    Command("audit", "firm_lightning.commands.audit:audit", "Let people rate a sample of a set; compare it with them."),
     Command("convert", "firm_lightning.commands.convert:convert", "Write a scoring set in another layout."),
 )
 

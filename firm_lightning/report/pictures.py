@@ -48,15 +48,27 @@ def _thumbnail(name: str, caption: str, root: Path) -> Thumbnail:
         picture = open_image(ImageRef(name, root=root))
     except BadRecord as error:
         return Thumbnail(caption, problem=error.problem)
+    return Thumbnail(caption, data_url=data_url(picture, longest_px=THUMBNAIL_PX))
+
+
+def data_url(picture: Image.Image, *, longest_px: int, jpeg_quality: int = 75) -> str:
+    """A picture as a data URL: PNG, enlarged without smoothing, for a small one, else JPEG, shrunk where too large.
+
+    Args:
+        picture: RGB.
+        longest_px: The longest side that it is shown at.
+        jpeg_quality: 1 to 95.
+    """
     if max(picture.size) <= SMALL_PICTURE_PX:
-        factor = THUMBNAIL_PX // max(picture.size)
+        factor = max(1, longest_px // max(picture.size))
         picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
-        return Thumbnail(caption, data_url=_encoded(picture, "PNG"))
-    picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-    return Thumbnail(caption, data_url=_encoded(picture, "JPEG"))
+        return _encoded(picture, "PNG")
+    shrunk = picture.copy()
+    shrunk.thumbnail((longest_px, longest_px))
+    return _encoded(shrunk, "JPEG", quality=jpeg_quality)
 
 
-def _encoded(picture: Image.Image, form: str) -> str:
+def _encoded(picture: Image.Image, form: str, **options: int) -> str:
     buffer = io.BytesIO()
-    picture.save(buffer, form, optimize=True)
+    picture.save(buffer, form, optimize=True, **options)
     return f"data:image/{form.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
