@@ -41,7 +41,7 @@ def test_one_kind_of_set_at_a_time(
 ) -> None:
     with pytest.raises(SystemExit):
         main(["scenes", "--output", str(tmp_path / "set"), "--world", WORLD, *flags])
-    assert capsys.readouterr().err.splitlines()[0] == f"give one of counts, prompts and pairs, found {found}"
+    assert capsys.readouterr().err.splitlines()[0] == f"give one of counts, prompts, pairs and items, found {found}"
 
 
 def test_an_unknown_task_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
