@@ -36,7 +36,7 @@ RECIPE = (
 """Settings of the trainer that decide what is learnt."""
 MAY_DIFFER = re.compile(
     r"""^data\.init_args\.(val|test|predict|judge_batch_size|workers|num_workers)\b
-    |^model\.init_args\.(evaluation|truth|gradient_checkpointing|max_new_tokens|expected_score)\b
+    |^model\.init_args\.(evaluation|truth|min_alignment|gradient_checkpointing|max_new_tokens|expected_score)\b
     |^model\.init_args\.policy\.init_args\.gradient_checkpointing$
     |\.(cache_folder|local_files_only|device)$
     """,

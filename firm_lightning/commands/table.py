@@ -26,6 +26,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "report", "firm_lightning.commands.report:report", "Compare predictions with human scores; needs no model."
     ),
+    Command("card", "firm_lightning.commands.card:card", "Measure whether a critic may be trusted; one page."),
     Command(
         "scenes",
         "firm_lightning.commands.scenes:scenes",

@@ -20,6 +20,7 @@ from firm_lightning.data.groups import GroupSampler, RoundPlan, check_arithmetic
 from firm_lightning.data.prompts import PromptFile
 from firm_lightning.modules.drawing import Drawn, Studio
 from firm_lightning.modules.evaluation import Evaluation, ToDraw
+from firm_lightning.modules.min_alignment import MinAlignment, refuse_unaligned
 from firm_lightning.modules.policy_checks import check_weight_sets, not_finite
 from firm_lightning.modules.policy_module import PolicyModule
 from firm_lightning.modules.round_stats import round_stats
@@ -49,6 +50,7 @@ class DiffusionRL(PolicyModule):
         studio: How pictures of a round are drawn.
         evaluation: What ``validate``, ``test`` and ``predict`` draw; null: nothing.
         truth: Measures pictures exactly beside the critic (scenes); nothing learns from it.
+        min_alignment: How well the reward's critic must agree with people, by its card; null asks for no card.
         prompts_per_round: Groups of a round, over all processes.
         pictures_per_prompt: Pictures of a group.
         sigmas_per_picture: Sampler steps that each picture is learnt at.
@@ -72,6 +74,7 @@ class DiffusionRL(PolicyModule):
         studio: Studio,
         evaluation: Evaluation | None = None,
         truth: Truth | None = None,
+        min_alignment: MinAlignment | None = None,
         prompts_per_round: int = 24,
         pictures_per_prompt: int = 12,
         sigmas_per_picture: int = 2,
@@ -88,6 +91,7 @@ class DiffusionRL(PolicyModule):
         self.prompts = prompts
         self.objective = objective
         self.studio = studio
+        self.min_alignment = min_alignment
         self.prompts_per_round = prompts_per_round
         self.pictures_per_prompt = pictures_per_prompt
         self.sigmas_per_picture = sigmas_per_picture
@@ -123,6 +127,8 @@ class DiffusionRL(PolicyModule):
                 world_size=self.trainer.world_size,
                 accumulate=self.trainer.accumulate_grad_batches,
             )
+            if self.min_alignment is not None:
+                refuse_unaligned(self.min_alignment, self.reward, self.trainer)
             check = getattr(self.reward, "check", None)
             if check is not None:  # a critic on another machine
                 check()
