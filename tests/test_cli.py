@@ -17,8 +17,19 @@ from firm_lightning.commands.table import COMMANDS, TRAINER, Command
 from tests.commands.stopped import error_of
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "lightning", "transformers", "diffusers")
+HEAVY = ("torch", "lightning", "transformers", "diffusers", "deepspeed", "optuna", "transformers.modeling_utils")
 FUNCTION_COMMANDS = [command for command in COMMANDS if command.target != TRAINER]
+
+
+def loaded_by(argv: list[str]) -> tuple[list[str], str]:
+    """Which of HEAVY a command line that ends before its work has loaded, and what it said on stderr."""
+    script = (
+        "import json, sys\nfrom firm_lightning.cli import main\ntry:\n    main(sys.argv[1:])\n"
+        f"except SystemExit:\n    sys.stderr.write('LOADED' + json.dumps([m for m in {HEAVY} if m in sys.modules]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *argv], cwd=ROOT, capture_output=True, text=True, check=True)
+    message, _, loaded = done.stderr.rpartition("LOADED")
+    return json.loads(loaded), message
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,15 +57,36 @@ def test_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -
     ids=" ".join,
 )
 def test_light_answers_load_nothing_heavy_and_are_quick(argv: list[str]) -> None:
-    script = (
-        "import json, sys\nfrom firm_lightning.cli import main\ntry:\n    main(sys.argv[1:])\n"
-        f"except SystemExit:\n    sys.stderr.write('LOADED' + json.dumps([m for m in {HEAVY} if m in sys.modules]))\n"
-    )
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([sys.executable, "-c", script, *argv], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded, _ = loaded_by(argv)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert json.loads(done.stderr.split("LOADED")[1]) == []
+    assert loaded == []
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime <= 1.5
+
+
+@pytest.mark.parametrize(
+    ("command", "config", "mistake"),
+    [
+        ("curate", "curation/edit_oracle.yaml", "finish.init_args.nonsense"),
+        ("curate", "curation/edit.yaml", "finish.init_args.nonsense"),
+        ("card", "scenes/card_gen.yaml", "critic.init_args.nonsense"),
+    ],
+)
+def test_a_mistake_deep_in_a_config_is_answered_without_torch(command: str, config: str, mistake: str) -> None:
+    loaded, message = loaded_by([command, "--config", f"conf/{config}", f"--{mistake}", "1"])
+    assert loaded == [] and f"key '--{mistake}' is not known" in message
+
+
+@pytest.mark.parametrize(
+    "argv", [["--help"], ["--config", "conf/scenes/rl_gen.yaml", "--model.init_args.nonsense", "1"]]
+)
+def test_fit_answers_with_no_more_than_lightning_itself_loads(argv: list[str]) -> None:
+    """torchmetrics, which Lightning loads, looks into transformers; models, diffusers and DeepSpeed wait."""
+    bare = "import sys, lightning.pytorch.cli; print(*sys.modules)"
+    by_lightning = subprocess.run(
+        [sys.executable, "-c", bare], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert set(loaded_by(["fit", *argv])[0]) == set(HEAVY) & set(by_lightning)
 
 
 @pytest.mark.parametrize("command", FUNCTION_COMMANDS, ids=lambda command: command.name)

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import psutil
+import torch
 import yaml
 
 from firm_lightning import __version__
 from firm_lightning.data.fingerprints import fingerprint, named_paths
 from firm_lightning.modules.trained_module import read_checkpoint
+from firm_lightning.report.card_machine import cpu_name
 from firm_lightning.strategies.zero_folder import RUN_FILE, read_file
 
 FORMAT_VERSION = 1
@@ -31,7 +34,9 @@ class RunRecord:
     Attributes:
         format_version: Of checkpoints.
         config: The resolved config of the run as YAML; empty for a trainer that no command line made.
+        command: The command line after ``python train.py`` that began the run; empty where none did.
         packages: Versions by name, Python and this package included.
+        hardware: What the first process ran on: machine, processor, cores, memory, GPUs.
         fingerprints: Of every file and folder that the sections ``model`` and ``data`` name, by dotted key.
         world_size: Processes.
         step: Optimiser steps done.
@@ -41,7 +46,9 @@ class RunRecord:
 
     format_version: int = FORMAT_VERSION
     config: str = ""
+    command: str = ""
     packages: dict[str, str] = field(default_factory=dict)
+    hardware: dict[str, str] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
     world_size: int = 1
     step: int = 0
@@ -53,7 +60,14 @@ class RunRecord:
         """The record of a run that begins; the data are read by the first process, which writes the record."""
         config = config_of(trainer) or ""
         prints = fingerprints_of(yaml.safe_load(config) or {}) if trainer.is_global_zero else {}
-        return cls(config=config, packages=package_versions(), fingerprints=prints, world_size=int(trainer.world_size))
+        return cls(
+            config=config,
+            command=command_of(trainer),
+            packages=package_versions(),
+            hardware=hardware(),
+            fingerprints=prints,
+            world_size=int(trainer.world_size),
+        )
 
     def at(self, trainer: pl.Trainer) -> dict[str, Any]:
         """The record now, as plain values."""
@@ -72,6 +86,12 @@ def config_of(trainer: pl.Trainer) -> str | None:
             text: str = callback.parser.dump(callback.config, skip_none=False)
             return text
     return None
+
+
+def command_of(trainer: pl.Trainer) -> str:
+    """The command line after ``python train.py``; empty for a trainer that no command line made."""
+    commands = [getattr(callback, "command", "") for callback in trainer.callbacks]  # type: ignore[attr-defined]
+    return next((command for command in commands if isinstance(command, str) and command), "")
 
 
 def recorded_fingerprints(trainer: pl.Trainer) -> dict[str, str]:
@@ -120,6 +140,20 @@ def fingerprints_of(config: Mapping[str, Any]) -> dict[str, str]:
             found[key] = fingerprint(path)
         except OSError:
             continue
+    return found
+
+
+def hardware() -> dict[str, str]:
+    """What this process runs on, in words."""
+    found = {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": cpu_name(),
+        "cores": str(psutil.cpu_count()),
+        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+    }
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+        found["gpu"] = ", ".join(f"{names.count(name)} x {name}" for name in dict.fromkeys(names))
     return found
 
 

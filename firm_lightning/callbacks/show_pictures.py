@@ -1,14 +1,15 @@
-"""Shows some pictures of each round in TensorBoard."""
+"""Shows drawn pictures in TensorBoard."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info
 
+from firm_lightning.callbacks.boards import boards
 from firm_lightning.callbacks.picture_evaluation import record_of
 from firm_lightning.data.picture_records import PictureRecord
 from firm_lightning.modules.drawing import Drawn
@@ -18,13 +19,14 @@ from firm_lightning.types import Prompt
 
 
 class ShowPictures(pl.Callback):
-    """After a round, logs pictures of it with prompts, scores and rewards: ``round/pictures`` and ``round/prompts``.
+    """Logs pictures with prompts, scores and rewards: ``round/pictures``, ``val/pictures`` and ``test/pictures``.
 
-    They are spread evenly over the part of the round that the first process drew. Without a TensorBoard logger nothing
-    is shown.
+    Those of a round are spread evenly over the part of it that the first process drew; ``round/prompts`` is the same as
+    a table. Validation and test show the first prompts, always from the same noise. Without a TensorBoard logger
+    nothing is shown.
 
     Args:
-        every_n_rounds: Show the first round and every n-th after it.
+        every_n_rounds: Show the first round and every n-th after it; every validation is shown.
         pictures: How many are shown.
     """
 
@@ -34,27 +36,64 @@ class ShowPictures(pl.Callback):
                 raise ValueError(f"{name} {value} must be at least 1")
         self.every_n_rounds = every_n_rounds
         self.pictures = pictures
+        self._evaluated: list[tuple[Tile, PictureRecord]] = []
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say once if nothing can be shown."""
-        if not _boards(trainer):
+        if not boards(trainer):
             rank_zero_info("ShowPictures shows nothing: trainer.logger has no TensorBoardLogger.")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log pictures of the round that was just learnt from."""
         drawn = getattr(pl_module, "drawn", None)
-        boards = _boards(trainer)
         due = trainer.current_epoch % self.every_n_rounds == 0
-        if not (trainer.is_global_zero and boards and due and isinstance(drawn, Drawn) and drawn.rollouts):
+        if not (trainer.is_global_zero and boards(trainer) and due and isinstance(drawn, Drawn) and drawn.rollouts):
             return
         count = min(self.pictures, len(drawn.rollouts))
         places = [place * len(drawn.rollouts) // count for place in range(count)]
         records = [record_of(drawn, place, number=place) for place in places]
         tiles = [_tile(drawn, place, record) for place, record in zip(places, records, strict=True)]
-        sheet = contact_sheet(tiles, title=f"Round {trainer.current_epoch}")
-        for board in boards:
-            board.experiment.add_image("round/pictures", np.asarray(sheet), trainer.global_step, dataformats="HWC")
-            board.experiment.add_text("round/prompts", prompt_table(records), trainer.global_step)
+        _show(trainer, "round", tiles, records, title=f"Round {trainer.current_epoch}")
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *args: Any
+    ) -> None:
+        """Keep what is to be shown."""
+        if not trainer.sanity_checking:
+            self._keep(trainer, outputs)
+
+    def on_test_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *args: Any) -> None:
+        """Keep what is to be shown."""
+        self._keep(trainer, outputs)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the first prompts."""
+        self._show_evaluated(trainer, "val")
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the first prompts."""
+        self._show_evaluated(trainer, "test")
+
+    def _keep(self, trainer: pl.Trainer, drawn: Any) -> None:
+        if trainer.is_global_zero and boards(trainer) and isinstance(drawn, Drawn):
+            for place in range(min(len(drawn.rollouts), self.pictures - len(self._evaluated))):
+                record = record_of(drawn, place, number=place)
+                self._evaluated.append((_tile(drawn, place, record), record))
+
+    def _show_evaluated(self, trainer: pl.Trainer, stage: str) -> None:
+        if self._evaluated:
+            tiles, records = zip(*self._evaluated, strict=True)
+            _show(trainer, stage, tiles, records, title=f"{stage}, after {trainer.global_step} steps")
+        self._evaluated = []
+
+
+def _show(
+    trainer: pl.Trainer, stage: str, tiles: Sequence[Tile], records: Sequence[PictureRecord], *, title: str
+) -> None:
+    sheet = np.asarray(contact_sheet(tiles, title=title))
+    for board in boards(trainer):
+        board.experiment.add_image(f"{stage}/pictures", sheet, trainer.global_step, dataformats="HWC")
+        board.experiment.add_text(f"{stage}/prompts", prompt_table(records), trainer.global_step)
 
 
 def prompt_table(records: Sequence[PictureRecord]) -> str:
@@ -65,10 +104,6 @@ def prompt_table(records: Sequence[PictureRecord]) -> str:
         numbers = record.numbers()
         rows.append([_cell(record.prompt), *(_number(numbers.get(name)) for name in names)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def _boards(trainer: pl.Trainer) -> list[TensorBoardLogger]:
-    return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
 
 
 def _tile(drawn: Drawn, place: int, record: PictureRecord) -> Tile:

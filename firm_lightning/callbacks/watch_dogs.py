@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -11,14 +13,18 @@ import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
 
+from firm_lightning.callbacks.boards import boards
 from firm_lightning.callbacks.picture_evaluation import looks_of
+from firm_lightning.data.picture_files import write_text
 from firm_lightning.metrics.picture_faults import FaultLimits
 from firm_lightning.modules.drawing import Drawn
-from firm_lightning.protocols import PictureReward
+from firm_lightning.policy_protocols import PictureReward
 
 LEAST_ROUNDS = 3
 """A line through fewer points says nothing."""
 HELD_OUT = "held_out_reward"
+WARNINGS_NAME = "warnings.json"
+"""What they warned of, in the run folder: a list of ``{"round", "figure", "problem"}``, empty where all is well."""
 REMEDIES = {
     "copy": "copies earn too much: use a reward formula that gives nothing for an edit that is not carried out (CME)",
     "blank": "blank pictures earn too much, or the weights broke: look at the pictures, lower the learning rate",
@@ -30,7 +36,8 @@ class WatchDogs(pl.Callback):
     """After each round of ``DiffusionRL`` logs ``watch/...`` and warns, with what to do, where a limit is passed.
 
     Watched are the shares of pictures that copy their source (edits), are blank or saturated, and whether over the last
-    rounds the reward rose while the truth or a held-out critic fell. Each warns once per window at most.
+    rounds the reward rose while the truth or a held-out critic fell. Each warns once per window at most. All warnings
+    are kept in ``<run folder>/warnings.json`` too, and shown in TensorBoard as the text ``watch/warnings``.
 
     Args:
         limits: From when on a picture is a copy, blank or saturated.
@@ -79,6 +86,7 @@ class WatchDogs(pl.Callback):
         self.stop = stop
         self._history: dict[int, dict[str, float]] = {}
         self._warned: dict[str, int] = {}
+        self._events: list[dict[str, Any]] = []
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Refuse a module that draws no rounds."""
@@ -102,15 +110,19 @@ class WatchDogs(pl.Callback):
         pl_module.log_dict({f"watch/{name}": value for name, value in shown.items()}, sync_dist=True)
         for figure, problem in (self._shares_passed(values) | self._drifts(trends)).items():
             self._bark(trainer, number, figure, problem)
+        if trainer.is_global_zero:
+            write_text(json.dumps(self._events, indent=1) + "\n", Path(trainer.default_root_dir) / WARNINGS_NAME)
 
     def state_dict(self) -> dict[str, Any]:
         """The last rounds and warnings: a resumed run watches on."""
-        return {"history": {str(k): v for k, v in self._history.items()}, "warned": dict(self._warned)}
+        history = {str(number): values for number, values in self._history.items()}
+        return {"history": history, "warned": dict(self._warned), "events": [dict(event) for event in self._events]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The counterpart."""
         self._history = {int(number): dict(values) for number, values in state_dict["history"].items()}
         self._warned = dict(state_dict["warned"])
+        self._events = [dict(event) for event in state_dict.get("events", [])]
 
     def _sums(self, drawn: Drawn, number: int) -> dict[str, tuple[float, int]]:
         """Sum and count of reward, truth and held-out reward in this process's part of the round."""
@@ -174,7 +186,11 @@ class WatchDogs(pl.Callback):
         self._warned[figure] = number
         if self.stop:
             trainer.should_stop = True
-        rank_zero_warn(f"round {number}: {figure} {problem}" + ("; the run stops here" if self.stop else ""))
+        ending = "; the run stops here" if self.stop else ""
+        self._events.append({"round": number, "figure": figure, "problem": problem + ending})
+        for board in boards(trainer) if trainer.is_global_zero else ():
+            board.experiment.add_text("watch/warnings", f"round {number}: {figure} {problem}", trainer.global_step)
+        rank_zero_warn(f"round {number}: {figure} {problem}{ending}")
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:

@@ -1,4 +1,4 @@
-"""``demo``: commands in parallel lanes, and one summary of what they measured."""
+"""``demo``: commands in parallel lanes, and one summary and one page of what they measured."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def demo(
     sheets: dict[str, list[Path]] | None = None,
     output: Path,
 ) -> None:
-    """Run commands and gather what they measured in one summary.
+    """Run commands and gather what they measured in one summary and one page.
 
     The lanes of a stage run side by side, the commands of a lane one after the other. What a command prints goes to a
     file in output/logs. The first command that fails ends the demo.
@@ -42,8 +42,9 @@ def demo(
         reports: Name in the summary -> report.json that one of the commands writes, "#" and the task in it.
         evaluations: Name in the summary -> evaluation.json that one of them writes, "#" and the way to a number in it,
             with dots (means.truth/alignment_01.mean).
-        sheets: Picture to write -> two folders that "test" wrote, before and after training.
-        output: Folder of summary.json and logs.
+        sheets: Picture to write -> two folders that "test" wrote, before and after training; the runs of the second
+            ones stand on the page.
+        output: Folder of summary.json, index.html and logs.
     """
     console = Console()
     began = time.monotonic()
@@ -64,13 +65,37 @@ def demo(
         from firm_lightning.report.before_after import before_after_sheet
 
         before_after_sheet(before, after, Path(picture))
-    summary = {"seconds_total": round(time.monotonic() - began, 1), "seconds": seconds, **figures, **learnt}
+    seconds_total = round(time.monotonic() - began, 1)
+    summary = {"seconds_total": seconds_total, "seconds": seconds, **figures, **learnt}
     file = output / "summary.json"
     file.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     console.print(summary_table(figures))
     if learnt:
         console.print(learnt_table(learnt))
-    console.print(f"{summary['seconds_total']:.0f} s in all. {file}", markup=False)
+    page = _write_page(seconds_total, seconds, reports, learnt, sheets or {}, output)
+    console.print(f"{seconds_total:.0f} s in all. {file}\n{page}", markup=False, soft_wrap=True)
+
+
+def _write_page(
+    seconds_total: float,
+    seconds: dict[str, float],
+    reports: dict[str, str],
+    learnt: dict[str, float | None],
+    sheets: dict[str, list[Path]],
+    output: Path,
+) -> Path:
+    """The page of it all, for people."""
+    from firm_lightning.report.demo_page import DemoResults, write_demo_page
+
+    where = {name: report.partition("#") for name, report in reports.items()}
+    results = DemoResults(
+        seconds_total=seconds_total,
+        seconds=seconds,
+        reports={name: (Path(path), task) for name, (path, _, task) in where.items()},
+        learnt=learnt,
+        tested=[(before, after) for before, after in sheets.values()],
+    )
+    return write_demo_page(results, output)
 
 
 def task_figures(report: Path, task: str) -> dict[str, float | None]:

@@ -24,7 +24,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("test", TRAINER, "Measure a model on its test data; a critic, against people."),
     Command("predict", TRAINER, "Apply a model to its prediction data and write what it says."),
     Command(
-        "report", "firm_lightning.commands.report:report", "Compare predictions with human scores; needs no model."
+        "report", "firm_lightning.commands.report:report", "Write a page about a run; or compare scores with people's."
     ),
     Command("card", "firm_lightning.commands.card:card", "Measure whether a critic may be trusted; one page."),
     Command(
@@ -34,6 +34,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("demo", "firm_lightning.commands.demo:demo", "Run the whole loop on a laptop."),
     Command("compare", "firm_lightning.commands.compare:compare", "Run settings with several seeds; mean and spread."),
+    Command("sweep", "firm_lightning.commands.sweep:sweep", "Search hyperparameters, resumably, on many machines."),
     Command(
         "export", "firm_lightning.commands.export:export", "Save a checkpoint as transformers or diffusers save models."
     ),
@@ -42,6 +43,7 @@ COMMANDS: tuple[Command, ...] = (
         "firm_lightning.commands.consolidate:consolidate",
         "Make one file of a ZeRO checkpoint, which is a folder.",
     ),
+    Command("curate", "firm_lightning.commands.curate:curate", "Make a scoring set with any annotator, resumably."),
     Command("audit", "firm_lightning.commands.audit:audit", "Let people rate a sample of a set; compare it with them."),
     Command("convert", "firm_lightning.commands.convert:convert", "Write a scoring set in another layout."),
 )

@@ -5,6 +5,7 @@ Importing this module takes seconds (torch and Lightning); the command line impo
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ BASE_CONFIG = Path(__file__).parents[2] / "conf" / "base.yaml"
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
 RunName = restricted_string_type(
-    "RunName", r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", docstring="A folder name: letters, digits, '_', '-' and '.'."
+    "RunName",
+    r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)*$",
+    docstring="A folder name: letters, digits, '_', '-' and '.'; with '/' a folder in a folder.",
 )
 
 
@@ -38,7 +41,15 @@ class SaveRunConfig(SaveConfigCallback):
     """Writes the resolved config to ``config_<stage>.yaml`` in the run folder.
 
     A resumed or repeated run with another config gets ``config_<stage>_2.yaml`` and so on: nothing is overwritten.
+
+    Args:
+        command: The command line after ``python train.py``, which checkpoints record.
+        kwargs: As for Lightning's own.
     """
+
+    def __init__(self, *args: Any, command: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.command = command
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the file. Runs on the first process only, and ``trainer.log_dir`` would wait for all of them."""
@@ -75,7 +86,7 @@ class TrainerCLI(LightningCLI):
         super().__init__(
             auto_configure_optimizers=False,
             save_config_callback=SaveRunConfig,
-            save_config_kwargs={"save_to_log_dir": False},
+            save_config_kwargs={"save_to_log_dir": False, "command": shlex.join(argv)},
             trainer_defaults={"callbacks": RandomStates()},
             parser_kwargs={
                 "prog": "train.py",

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from firm_lightning.critics.chat import Chat
-from firm_lightning.critics.local import evaluation_mode
+from firm_lightning.critics.generation import evaluation_mode
 
 if TYPE_CHECKING:
     from PIL.Image import Image

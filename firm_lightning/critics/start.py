@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from firm_lightning.critics.chat import Chat
-
-if TYPE_CHECKING:
+MYPY = False  # true to mypy; under TYPE_CHECKING, jsonargparse would import all this to check a config
+if MYPY:
     from transformers import PreTrainedModel
+
+    from firm_lightning.critics.chat import Chat
+
+    Loaded = tuple[PreTrainedModel, Chat]
+else:
+    Loaded = Any  # a config is accepted whatever type a start of one's own writes here
 
 
 class Start(Protocol):
     """Weights and processor to begin with. Nothing is loaded before ``load``."""
 
-    def load(self) -> tuple[PreTrainedModel, Chat]:
+    def load(self) -> Loaded:
         """The model (on CPU, in evaluation mode) and its chat."""
         ...
 
@@ -59,6 +64,8 @@ class Pretrained:
             ValueError: ``min_pixels`` is above ``max_pixels``.
         """
         from transformers import AutoModelForImageTextToText, AutoProcessor
+
+        from firm_lightning.critics.chat import Chat
 
         folder = Path(self.path)
         if (folder.is_dir() or not _may_be_a_hub_name(self.path)) and not (folder / "config.json").is_file():
@@ -141,6 +148,7 @@ class TinyQwen3VL:
         """Train the tokenizer and draw the weights, both from ``seed``."""
         import torch
 
+        from firm_lightning.critics.chat import Chat
         from firm_lightning.critics.tiny import build_model, build_processor, train_tokenizer
         from firm_lightning.scenes.corpus import corpus
 

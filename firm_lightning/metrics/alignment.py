@@ -12,6 +12,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from firm_lightning.metrics.agreement import agreement_intervals, measure_agreement, score_tensors
 from firm_lightning.metrics.bootstrap import Interval
+from firm_lightning.metrics.confusion import confusion_counts
 from firm_lightning.metrics.pairwise import group_numbers
 
 
@@ -83,6 +84,12 @@ class HumanAlignment(CollectedScores):
     def compute(self) -> dict[str, float]:
         """Figures by name, ready for ``self.log_dict``; see :class:`firm_lightning.metrics.agreement.Agreement`."""
         return measure_agreement(*self.collected()).as_dict()
+
+    def confusion(self) -> Tensor:
+        """Counts as in :func:`firm_lightning.metrics.confusion.confusion_counts`. Call it in every process."""
+        with self.sync_context(dist_sync_fn=self.dist_sync_fn):
+            prediction_N, human_N, _ = self.collected()
+        return confusion_counts(prediction_N, human_N)
 
     def intervals(self, *, resamples: int = 1000, seed: int = 0) -> dict[str, Interval]:
         """95 % bootstrap intervals of the same figures. Call it in every process: it gathers all items."""

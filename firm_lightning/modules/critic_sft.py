@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from firm_lightning.critics.chat import NOT_LEARNT, Chat, EncodedChat
-from firm_lightning.critics.local import generate_verdicts
+from firm_lightning.critics.generation import generate_verdicts
 from firm_lightning.critics.start import Start
 from firm_lightning.metrics.alignment import HumanAlignment
 from firm_lightning.modules.critic_batch import CriticBatch, Judged, blank_exchange, record_name
 from firm_lightning.modules.schedule import warmup_cosine
 from firm_lightning.modules.tuning import FullTuning, LoraTuning, Tuning
+from firm_lightning.modules.work import Work
 from firm_lightning.objectives.answer_cross_entropy import answer_cross_entropy, answer_positions
 from firm_lightning.types import TASKS, Exchange, ScoringRequest, Verdict
 
@@ -49,6 +50,9 @@ class CriticSFT(pl.LightningModule):
             since to cut it would cut the score off. Null sets no limit.
         max_new_tokens: Longest generated answer, in tokens.
         expected_score: Also give the expected score from the probabilities of the score tokens.
+
+    Attributes:
+        confusions: Of the last validation or test, by task: how often each answer was given to each human score.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class CriticSFT(pl.LightningModule):
         self.chat: Chat | None = None
         self._rotary: dict[str, Tensor] = {}
         self.agreement = torch.nn.ModuleDict({task: HumanAlignment() for task in TASKS})
+        self.confusions: dict[str, Tensor] = {}
 
     def configure_model(self) -> None:
         """Load the weights, once, in training mode: without it there is neither checkpointing nor LoRA dropout."""
@@ -123,6 +128,12 @@ class CriticSFT(pl.LightningModule):
         )
         learn.labels_BL[len(answered) :] = NOT_LEARNT
         return CriticBatch(exchanges, learn)
+
+    def work_in(self, batch: CriticBatch) -> Work:
+        """Records, their pictures, and the tokens of what is learnt."""
+        images = sum(len(exchange.images) for exchange in batch.exchanges)
+        tokens = None if batch.learn is None else batch.learn.inputs["attention_mask"].sum()
+        return Work(samples=len(batch), images=images, tokens=tokens)
 
     def training_step(self, batch: CriticBatch, batch_idx: int) -> Tensor:
         """Cross entropy of the answers."""
@@ -266,10 +277,12 @@ class CriticSFT(pl.LightningModule):
         """Tasks that any process has seen: to compute is to gather, which all processes must do alike."""
         seen = torch.tensor([float(self.agreement[task].update_called) for task in TASKS], device=self.device)
         anywhere = self.trainer.strategy.reduce(seen, reduce_op="sum")
+        self.confusions = {}
         for task, count in zip(TASKS, anywhere.tolist(), strict=True):
             if count:
                 metric = self.agreement[task]
                 metric.set_dtype(torch.float64)  # moving a module resets it; a process without data then sends float32
                 for name, value in metric.compute().items():
                     self.log(f"{stage}/{task}/{name}", value)
+                self.confusions[task] = metric.confusion()
                 metric.reset()

@@ -25,8 +25,9 @@ from firm_lightning.modules.policy_checks import check_weight_sets, not_finite
 from firm_lightning.modules.policy_module import PolicyModule
 from firm_lightning.modules.round_stats import round_stats
 from firm_lightning.modules.rounds import Round, RoundBatches
+from firm_lightning.modules.work import Work, WorkWatcher
 from firm_lightning.objectives.nft_objective import DiffusionNFT
-from firm_lightning.protocols import PictureReward, Policy, Truth
+from firm_lightning.policy_protocols import PictureReward, Policy, Truth
 from firm_lightning.types import PolicyBatch
 
 RL_KEY = "diffusion_rl"
@@ -63,6 +64,8 @@ class DiffusionRL(PolicyModule):
         stop_on_unreadable: Stop at such a round; otherwise it is dropped, and the third in a row stops.
         seed: Seed of prompts, noise and sigmas.
     """
+
+    epoch_word = "round"
 
     def __init__(
         self,
@@ -109,6 +112,15 @@ class DiffusionRL(PolicyModule):
         self._behaviour_is_current = True
         self._rounds_followed = 0
         self._steps = 0
+
+    def watch(self, watcher: WorkWatcher) -> None:
+        """Of rounds too."""
+        super().watch(watcher)
+        self.studio.watcher = watcher
+
+    def work_in(self, batch: PolicyBatch) -> Work:
+        """Rows; what is drawn is counted by the round."""
+        return Work(samples=len(batch.x0))
 
     def setup(self, stage: str) -> None:
         """Before anything expensive: the arithmetic of a round, and all prompts."""
@@ -198,7 +210,8 @@ class DiffusionRL(PolicyModule):
 
     def on_train_epoch_start(self) -> None:
         """Log what the round was like."""
-        self.log_dict(self._round_stats, sync_dist=True)
+        for name, value in self._round_stats.items():
+            self.log(name, value, sync_dist=True, prog_bar=name == "round/reward")
 
     def on_step_taken(self) -> None:
         """The behaviour weights are now others than the current ones, and the average moves."""

@@ -6,23 +6,30 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
+from firm_lightning.modules.work import Unwatched, WorkWatcher
 from firm_lightning.policies.sampling import Sampler, sample
-from firm_lightning.protocols import PictureReward, Policy, Truth
+from firm_lightning.policy_protocols import PictureReward, Policy, Truth
 from firm_lightning.types import Prompt, Rewards, Rollout
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawn:
-    """Pictures with their rewards; ``truth`` holds what was measured exactly, one number for each picture."""
+    """Pictures with their rewards; ``truth`` holds what was measured exactly, one number for each picture.
+
+    ``sampling_s`` is the time until the last picture was drawn, ``waiting_s`` the time that the critic still needed
+    then, ``scoring_s`` all the time that it worked, beside the drawing too.
+    """
 
     rollouts: tuple[Rollout, ...]
     rewards: Rewards | None
     truth: dict[str, list[float]] = field(default_factory=dict)
     sampling_s: float = 0.0
     waiting_s: float = 0.0
+    scoring_s: float = 0.0
 
     def to(self, device: object) -> Drawn:
         """Lightning moves what ``predict`` gives back; this stays where it is."""
@@ -37,7 +44,12 @@ class Studio:
         steps: Sampling steps.
         guidance_scale: True guidance against the empty prompt; 1 makes no second pass.
         batch_size: Pictures that are drawn together.
+
+    Attributes:
+        watcher: Is told how far drawing (``sampling``) and scoring have come.
     """
+
+    watcher: WorkWatcher
 
     def __init__(self, *, sampler: Sampler, steps: int, guidance_scale: float = 1.0, batch_size: int = 16) -> None:
         for name, value in (("steps", steps), ("batch_size", batch_size)):
@@ -47,6 +59,7 @@ class Studio:
         self.steps = steps
         self.guidance_scale = guidance_scale
         self.batch_size = batch_size
+        self.watcher = Unwatched()
 
     @property
     def _guided(self) -> bool:
@@ -89,22 +102,34 @@ class Studio:
     ) -> Drawn:
         """Draw in batches; while one is drawn, the last is scored by another thread (not at all without a reward)."""
         rollouts: list[Rollout] = []
-        pending: list[Future[Rewards]] = []
+        pending: list[Future[tuple[Rewards, float]]] = []
+        self.watcher.begin("sampling", len(prompts), "pictures")
+        if reward is not None:
+            self.watcher.begin("scoring", len(prompts), "pictures")
         start = time.perf_counter()
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="critic") as critic:
             for first in range(0, len(prompts), self.batch_size):
                 batch = slice(first, first + self.batch_size)
                 drawn = self.draw(policy, prompts[batch], seeds[batch])
+                self.watcher.advance("sampling", len(drawn))
                 if reward is not None:
-                    pending.append(critic.submit(reward.reward, drawn))
+                    pending.append(critic.submit(self._scored, reward, drawn))
                 rollouts += drawn
                 _raise_early(pending)
             drawn_at = time.perf_counter()
             parts = [future.result() for future in pending]
         waited_until = time.perf_counter()
         measured = truth.measure([r.prompt for r in rollouts], [r.picture for r in rollouts]) if truth else {}
-        rewards = joined(parts) if parts else None
-        return Drawn(tuple(rollouts), rewards, measured, drawn_at - start, waited_until - drawn_at)
+        rewards = joined([rewards for rewards, _ in parts]) if parts else None
+        scoring_s = sum(seconds for _, seconds in parts)
+        return Drawn(tuple(rollouts), rewards, measured, drawn_at - start, waited_until - drawn_at, scoring_s)
+
+    def _scored(self, reward: PictureReward, drawn: Sequence[Rollout]) -> tuple[Rewards, float]:
+        """Rewards, and the seconds that they took."""
+        start = time.perf_counter()
+        rewards = reward.reward(drawn)
+        self.watcher.advance("scoring", len(drawn))
+        return rewards, time.perf_counter() - start
 
 
 def _without_text(prompt: Prompt) -> Prompt:
@@ -121,7 +146,7 @@ def joined(parts: Sequence[Rewards]) -> Rewards:
     )
 
 
-def _raise_early(pending: Sequence[Future[Rewards]]) -> None:
+def _raise_early(pending: Sequence[Future[Any]]) -> None:
     """A critic that fails stops the drawing now, not at the end of the round."""
     for future in pending:
         if future.done():

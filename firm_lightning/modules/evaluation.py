@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from firm_lightning.data.batching import AsListed
 from firm_lightning.data.prompts import PromptFile
 from firm_lightning.modules.drawing import Drawn, Studio
-from firm_lightning.protocols import PictureReward, Policy, Truth
+from firm_lightning.policy_protocols import PictureReward, Policy, Truth
 from firm_lightning.types import Prompt, WeightSet
 
 

@@ -16,8 +16,9 @@ from firm_lightning.data.drawings import Drawing, Drawings
 from firm_lightning.modules.evaluation import Evaluation
 from firm_lightning.modules.policy_module import PolicyModule
 from firm_lightning.modules.schedule import warmup_cosine
+from firm_lightning.modules.work import Work
 from firm_lightning.objectives.flow_matching import flow_matching_loss, interpolate
-from firm_lightning.protocols import Policy
+from firm_lightning.policy_protocols import Policy
 from firm_lightning.types import Prompt
 
 
@@ -77,6 +78,10 @@ class FlowMatching(PolicyModule):
             asked = data.prompts()
             dropped = [_without_text(prompt) for prompt in asked] if self.prompt_dropout else []
             self.encode_ahead([*asked, *dropped])
+
+    def work_in(self, batch: Sequence[Drawing]) -> Work:
+        """One picture each."""
+        return Work(samples=len(batch), images=len(batch))
 
     def training_step(self, batch: Sequence[Drawing], batch_idx: int) -> Tensor:
         """The squared error of the velocity."""

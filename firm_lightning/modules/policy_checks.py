@@ -8,7 +8,7 @@ import torch
 
 from firm_lightning.objectives.flow_matching import interpolate
 from firm_lightning.objectives.nft_objective import noise_like
-from firm_lightning.protocols import Policy
+from firm_lightning.policy_protocols import Policy
 from firm_lightning.strategies.zero_parts import exact, show, stored
 from firm_lightning.types import PolicyBatch, Prompt
 

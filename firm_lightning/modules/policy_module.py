@@ -12,8 +12,9 @@ from torch.utils.data import DataLoader
 from firm_lightning.modules.drawing import Drawn
 from firm_lightning.modules.evaluation import Evaluation, ToDraw
 from firm_lightning.modules.round_stats import evaluation_stats
+from firm_lightning.modules.work import WorkWatcher
 from firm_lightning.objectives.diffusion_nft import behaviour_update, ema_update
-from firm_lightning.protocols import PictureReward, Policy, Truth
+from firm_lightning.policy_protocols import PictureReward, Policy, Truth
 from firm_lightning.strategies.zero_parts import exact, keep_exact, show, stored
 from firm_lightning.types import Prompt, WeightSet
 
@@ -50,6 +51,11 @@ class PolicyModule(pl.LightningModule):
         self.policy.load()
         for name in FOLLOWING:
             keep_exact(self.policy.tensors(name))
+
+    def watch(self, watcher: WorkWatcher) -> None:
+        """Tell this one how far the drawing of pictures has come."""
+        if self.evaluation is not None:
+            self.evaluation.studio.watcher = watcher
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """After it the current weights are new. (Any later hook comes after checkpoints are written.)"""

@@ -29,6 +29,7 @@ def round_stats(drawn: Drawn, reward_GK: Tensor, readable_GK: Tensor, advantages
         "round/usable_share": float(advantages.usable_GK.float().mean()),
         "time/sampling_s": drawn.sampling_s,
         "time/waiting_for_critic_s": drawn.waiting_s,
+        "time/scoring_s": drawn.scoring_s,
     }
     stats |= {f"round/{name}": value for name, (value, count) in evaluation_stats(drawn).items() if count}
     return {name: value for name, value in stats.items() if not math.isnan(value)}

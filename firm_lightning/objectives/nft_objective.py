@@ -21,7 +21,7 @@ from firm_lightning.objectives.advantages import (
 )
 from firm_lightning.objectives.diffusion_nft import BehaviourDecay, DiffusionNFTLoss, EarlyDecay, diffusion_nft_loss
 from firm_lightning.objectives.flow_matching import interpolate
-from firm_lightning.protocols import Policy
+from firm_lightning.policy_protocols import Policy
 from firm_lightning.types import PolicyBatch
 
 

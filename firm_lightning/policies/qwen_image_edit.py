@@ -32,7 +32,7 @@ LEAST = {"height_px": 1, "width_px": 1, "source_px": 32, "condition_px": 32, "ma
 
 
 class QwenImageEditPolicy(nn.Module):
-    """Qwen-Image-Edit as a policy; see ``firm_lightning.protocols.Policy``.
+    """Qwen-Image-Edit as a policy; see ``firm_lightning.policy_protocols.Policy``.
 
     Args:
         start: Where the pipeline's parts come from.

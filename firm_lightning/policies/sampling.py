@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from firm_lightning.protocols import Policy
+from firm_lightning.policy_protocols import Policy
 from firm_lightning.types import Conditions
 
 Velocity = Callable[[Tensor, Tensor], Tensor]

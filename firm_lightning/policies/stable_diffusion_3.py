@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class StableDiffusion3Policy(nn.Module):
-    """Stable Diffusion 3 as a policy; see ``firm_lightning.protocols.Policy``.
+    """Stable Diffusion 3 as a policy; see ``firm_lightning.policy_protocols.Policy``.
 
     Args:
         start: Where the pipeline's parts come from.

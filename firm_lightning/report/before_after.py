@@ -51,16 +51,7 @@ def before_after_sheet(before: Path, after: Path, output: Path) -> Path:
         BadRecord: A file is missing or damaged.
         ValueError: The folders share no picture, or drew it from different noise.
     """
-    first = {(record.id, record.number): record for record in read_picture_records(before)}
-    pairs = [(first[key], r) for r in read_picture_records(after) if (key := (r.id, r.number)) in first]
-    if not pairs:
-        raise ValueError(f"{before} and {after} share no picture: test both on the same prompts")
-    for old, new in pairs:
-        if old.seed != new.seed:
-            raise ValueError(
-                f"picture {new.number} of prompt '{new.id}' was drawn from seed {old.seed} in {before} and {new.seed} "
-                f"in {after}: test both with the same evaluation.seed"
-            )
+    pairs = paired_records(before, after)
     one_of_each = [next(of_prompt) for _, of_prompt in groupby(pairs, key=lambda pair: pair[1].id)]
     tiles = []
     for old, new in one_of_each[:SHEET_PROMPTS]:
@@ -71,6 +62,26 @@ def before_after_sheet(before: Path, after: Path, output: Path) -> Path:
     sheet = contact_sheet(tiles, title="Before and after, from the same noise", notes=notes)
     write_png(sheet, output)
     return output
+
+
+def paired_records(before: Path, after: Path) -> list[tuple[PictureRecord, PictureRecord]]:
+    """The pictures that two tested folders drew of the same prompts from the same noise, in the order of the second.
+
+    Raises:
+        BadRecord: A file is missing or damaged.
+        ValueError: The folders share no picture, or drew it from different noise.
+    """
+    first = {(record.id, record.number): record for record in read_picture_records(before)}
+    pairs = [(first[key], r) for r in read_picture_records(after) if (key := (r.id, r.number)) in first]
+    if not pairs:
+        raise ValueError(f"{before} and {after} share no picture: test both on the same prompts")
+    for old, new in pairs:
+        if old.seed != new.seed:
+            raise ValueError(
+                f"picture {new.number} of prompt '{new.id}' was drawn from seed {old.seed} in {before} and {new.seed} "
+                f"in {after}: test both with the same evaluation.seed"
+            )
+    return pairs
 
 
 def _by_prompt(records: Sequence[PictureRecord]) -> Iterator[list[PictureRecord]]:

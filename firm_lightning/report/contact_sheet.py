@@ -62,7 +62,7 @@ def contact_sheet(tiles: Sequence[Tile], *, title: str = "", notes: Sequence[str
     pen = ImageDraw.Draw(sheet)
     y = MARGIN
     for line, size, ink in heading:
-        pen.text((MARGIN, y), line, fill=ink, font=_font(size))
+        pen.text((MARGIN, y), line, fill=ink, font=font_of(size))
         y += _line_px(size)
     y = top
     for row, row_height in zip(rows, heights, strict=True):
@@ -106,7 +106,7 @@ class _Layout:
         text_top = picture_top + self.side + 10
         for place, panel in enumerate(tile.panels):
             x = left + place * (self.side + GAP)
-            pen.text((x, top), panel.label, fill=GREY, font=_font(13))
+            pen.text((x, top), panel.label, fill=GREY, font=font_of(13))
             shown = _fitted(panel.picture, self.side)
             corner = (x + (self.side - shown.width) // 2, picture_top + (self.side - shown.height) // 2)
             sheet.paste(shown, corner)
@@ -114,10 +114,10 @@ class _Layout:
             pen.rectangle((corner[0] - 1, corner[1] - 1, right, bottom), outline=FRAME)
             _draw_numbers(pen, panel.numbers, x, text_top + prompt_height, self.side)
         for number, line in enumerate(self._prompt_lines(tile)):
-            pen.text((left, text_top + number * _line_px(15)), line, fill=INK, font=_font(15))
+            pen.text((left, text_top + number * _line_px(15)), line, fill=INK, font=font_of(15))
 
     def _prompt_lines(self, tile: Tile) -> list[str]:
-        return wrapped(tile.prompt, _font(15), self.text_width, most_lines=PROMPT_LINES)
+        return wrapped(tile.prompt, font_of(15), self.text_width, most_lines=PROMPT_LINES)
 
 
 def wrapped(text: str, font: Font, width_px: int, *, most_lines: int) -> list[str]:
@@ -162,7 +162,7 @@ def _draw_numbers(pen: ImageDraw.ImageDraw, numbers: Mapping[str, float | None],
     for name, value in numbers.items():
         main = name == "reward"
         text = "unreadable" if value is None and main else "-" if value is None else f"{value:.2f}"
-        font = _font(14 if main else 13)
+        font = font_of(14 if main else 13)
         pen.text((x, y), name, fill=INK if main else GREY, font=font)
         pen.text((x + width - font.getlength(text), y), text, fill=INK, font=font)
         y += _line_px(13)
@@ -177,8 +177,8 @@ def _draw_numbers(pen: ImageDraw.ImageDraw, numbers: Mapping[str, float | None],
 def _heading(title: str, notes: Sequence[str], width: int) -> list[tuple[str, int, tuple[int, int, int]]]:
     """The lines above the tiles, with size and ink."""
     room = width - 2 * MARGIN
-    lines = [(line, 24, INK) for line in wrapped(title, _font(24), room, most_lines=2)]
-    return lines + [(line, 15, GREY) for note in notes for line in wrapped(note, _font(15), room, most_lines=3)]
+    lines = [(line, 24, INK) for line in wrapped(title, font_of(24), room, most_lines=2)]
+    return lines + [(line, 15, GREY) for note in notes for line in wrapped(note, font_of(15), room, most_lines=3)]
 
 
 def _line_px(size: int) -> int:
@@ -186,5 +186,6 @@ def _line_px(size: int) -> int:
 
 
 @cache
-def _font(size: int) -> Font:
+def font_of(size: int) -> Font:
+    """Pillow's own font, so that sheets look alike everywhere."""
     return ImageFont.load_default(size)

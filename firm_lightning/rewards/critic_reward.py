@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from firm_lightning.pictures import BadRecord, open_image
-from firm_lightning.protocols import Critic, RewardFormula
+from firm_lightning.policy_protocols import RewardFormula
+from firm_lightning.protocols import Critic
 from firm_lightning.rewards.formulas import to_unit
 from firm_lightning.rewards.rubrics import Rubric, load_rubric
 from firm_lightning.types import IMAGES_PER_TASK, Rewards, Rollout, ScoringRequest, Task, Unreadable, Verdict

@@ -75,7 +75,7 @@ def _read(text: str) -> _Reading | NotAScore:
         whole = parse_object(stripped, 0)
         if whole is not None and whole.scores and whole.end == len(stripped):
             return _reading(_score_of(whole), whole.reasoning or "")
-    body, is_cut_while_thinking = _answer_body(text)
+    body, is_cut_while_thinking = answer_body(text)
     if not body:
         return NotAScore("answer ends inside its thinking" if is_cut_while_thinking else "empty answer")
     folded = fold_characters(body)
@@ -88,7 +88,7 @@ def _read(text: str) -> _Reading | NotAScore:
     return NotAScore(_ENDS_EARLY) if ends_early else _read_prose(body, _without(folded, objects))
 
 
-def _answer_body(text: str) -> tuple[str, bool]:
+def answer_body(text: str) -> tuple[str, bool]:
     """The answer without thinking, special tokens and later turns; and whether the text ends while thinking."""
     body = _START_OF_TURN.sub("", text, count=1)
     end = _END_OF_TURN.search(body)

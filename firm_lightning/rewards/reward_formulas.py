@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from firm_lightning.protocols import RewardFormula
+from firm_lightning.policy_protocols import RewardFormula
 from firm_lightning.rewards.formulas import cme, minimum, product, qma, single, weighted_sum
 from firm_lightning.types import TASKS, Task
 

@@ -6,13 +6,12 @@ The package's rubrics lie beside this file in ``rubrics_text/`` and are chosen b
 
 from __future__ import annotations
 
-import difflib
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from firm_lightning.rewards.text_files import names_in, read_text_file
 from firm_lightning.types import TASKS, Task
 
 PLACEHOLDER: Final = "{prompt}"
@@ -83,27 +82,10 @@ def load_rubric(path_or_name: str | Path, task: Task) -> Rubric:
         FileNotFoundError: No such name and no such file.
         ValueError: The file is not UTF-8 or empty, or its placeholder is missing.
     """
-    name = str(path_or_name)
-    path = _FOLDER / f"{name}.txt" if name in package_rubrics() else Path(path_or_name)
-    if not path.is_file():
-        near = difflib.get_close_matches(name, package_rubrics(), n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise FileNotFoundError(
-            f"rubric {name}: no such file; {hint}Give the path of a text file, or one of {', '.join(package_rubrics())}"
-        )
-    data = path.read_bytes()
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(
-            f"rubric {name}: byte {error.start} (line {line}) is 0x{data[error.start]:02x}, which is not UTF-8; "
-            "save the file as UTF-8"
-        ) from None
-    text = text.replace("\r\n", "\n").rstrip("\n")
-    return Rubric(task=task, text=text, name=name, sha256=hashlib.sha256(data).hexdigest())
+    file = read_text_file(path_or_name, folder=_FOLDER, kind="rubric")
+    return Rubric(task=task, text=file.text, name=file.name, sha256=file.sha256)
 
 
 def package_rubrics() -> tuple[str, ...]:
     """The names of the rubrics that come with the package, in alphabetical order."""
-    return tuple(sorted(path.stem for path in _FOLDER.glob("*.txt")))
+    return names_in(_FOLDER)

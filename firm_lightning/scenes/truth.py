@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from firm_lightning.protocols import RewardFormula
+from firm_lightning.policy_protocols import RewardFormula
 from firm_lightning.scenes.alignment import check_alignment
 from firm_lightning.scenes.editing import check_consistency, check_execution, execution_score
 from firm_lightning.scenes.edits import Instruction

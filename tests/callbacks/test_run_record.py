@@ -12,6 +12,7 @@ from firm_lightning.callbacks.run_record import (
     RECORD_KEY,
     RunRecord,
     fingerprints_of,
+    hardware,
     package_versions,
     read_record,
     record_in,
@@ -70,3 +71,10 @@ def test_versions_are_those_that_run() -> None:
     versions = package_versions()
     assert versions["torch"] == torch.__version__.partition("+")[0]
     assert versions["firm_lightning"] == __version__ and "python" in versions
+
+
+def test_hardware_is_told_in_words() -> None:
+    found = hardware()
+    assert list(found)[:4] == ["system", "processor", "cores", "memory"]
+    assert re.fullmatch(r"\d+ GiB", found["memory"]) and int(found["cores"]) >= 1
+    assert ("gpu" in found) == torch.cuda.is_available()

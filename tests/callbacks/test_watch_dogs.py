@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Sequence
@@ -166,6 +167,26 @@ def test_a_resumed_run_watches_on(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"^round 4: watch/truth_alignment_01_trend -0\.400 "):
         resumed.fit(FakeRounds(rounds(5)), ckpt_path=tmp_path / "three.ckpt", weights_only=True)
     assert list(dogs.state_dict()["history"]) == ["0", "1", "2", "3", "4"]
+
+
+def test_warnings_are_kept_in_the_run_folder(tmp_path: Path) -> None:
+    """Also those of before a run was resumed; without any, the file says so."""
+    blank = drawn([Image.new("RGB", (8, 8), (99, 99, 99))] * 2)
+    dogs = WatchDogs(window=3)
+    watched(tmp_path, dogs, [fair(2)])
+    assert json.loads((tmp_path / "warnings.json").read_text()) == []
+    watched(tmp_path, dogs, [blank])
+    event = {
+        "round": 0,
+        "figure": "watch/blank_share",
+        "problem": "1.00 is above its limit 0.25: blank pictures earn too much, or the weights broke: look at the "
+        "pictures, lower the learning rate",
+    }
+    assert json.loads((tmp_path / "warnings.json").read_text()) == [event]
+    resumed = WatchDogs(window=3)
+    resumed.load_state_dict(dogs.state_dict())
+    watched(tmp_path, resumed, [fair(2)])
+    assert json.loads((tmp_path / "warnings.json").read_text()) == [event]
 
 
 def test_truth_numbers_that_nobody_measures_are_refused(tmp_path: Path) -> None:

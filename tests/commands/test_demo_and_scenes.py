@@ -7,6 +7,7 @@ import pytest
 
 from firm_lightning.cli import main
 from firm_lightning.commands.demo import demo, number_at, task_figures
+from tests.report.run_world import run_folder
 
 FIGURES = {
     "mae": 0.1,
@@ -42,7 +43,17 @@ def test_the_demo_runs_its_commands_and_sums_up(tmp_path: Path, capsys: pytest.C
     assert summary["critic.gen.alignment.n"] == 600
     assert list(summary["seconds"]) == [command]
     assert (tmp_path / "set" / "train" / "judgements.jsonl").read_text(encoding="utf-8").count("\n") == 2
-    assert "critic.gen.alignment" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "critic.gen.alignment" in shown and f"{tmp_path / 'index.html'}\n" in shown
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "The critics&#39; agreement with the truth" in page and "critic.gen.alignment" in page
+
+
+def test_the_runs_of_the_sheets_stand_on_the_page(tmp_path: Path) -> None:
+    run = run_folder(tmp_path)
+    sheets = {str(tmp_path / "out" / "rl.png"): [tmp_path / "rl_before" / "test", run / "test"]}
+    demo(stages=[], reports={}, sheets=sheets, output=tmp_path / "out")
+    assert "<h2>Run rl</h2>" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
 
 
 def test_numbers_are_found_by_a_dotted_way(tmp_path: Path) -> None:

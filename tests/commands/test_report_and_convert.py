@@ -17,6 +17,7 @@ from firm_lightning.data.convert import convert as write_converted
 from firm_lightning.data.jsonl_folder import JsonlFolder
 from firm_lightning.report.command import agreement_report
 from tests.commands.stopped import error_of
+from tests.report.run_world import run_folder
 
 
 def test_commands_have_the_settings_of_what_they_call() -> None:
@@ -26,7 +27,11 @@ def test_commands_have_the_settings_of_what_they_call() -> None:
     called = settings(agreement_report)
     # Rows of published figures come from a benchmark's config, through the callback; two files and a folder have none.
     assert called.pop("published") == ()
-    assert settings(report) == called
+    mine = settings(report)
+    # One of two reports is made, so nothing is required by the signature alone.
+    needed = {"predictions", "human", "output"}
+    assert {name: mine.pop(name) for name in ("run", "before", *needed)} == dict.fromkeys(("run", "before", *needed))
+    assert mine == {name: default for name, default in called.items() if name not in needed}
     assert settings(convert) == settings(write_converted)
 
 
@@ -40,6 +45,41 @@ def test_report_shows_and_writes_the_figures(folder: Path, capsys: pytest.Captur
     assert "alignment" in shown and "0.50" in shown  # MAE (1 + 0 + 1 + 0) / 4
     assert shown.endswith("out/report.json\nout/report.html\n")
     assert sorted(path.name for path in Path("out").iterdir()) == ["report.html", "report.json"]
+
+
+def test_report_of_a_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_folder(folder)
+    cli.main(["report", "--run", "rl", "--output", "out"])
+    assert capsys.readouterr().out == "out/index.html\n"
+    cli.main(["report", "--run", "rl"])
+    assert capsys.readouterr().out == "rl/report/index.html\n"
+    assert "Pictures before and after" in Path("rl/report/index.html").read_text(), "rl_before/test lies beside it"
+
+
+HELP = "\nHelp: python train.py report --help\n"
+WAYS = "give 'run' (a page about a run), or 'predictions', 'human' and 'output' (a critic's agreement with people)"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], WAYS),
+        (["--output", "o"], WAYS),
+        (["--run", "r", "--human", "h"], f"'run' and 'human' are two different reports: {WAYS}"),
+        (["--run", "r", "--seed", "1", "--worst", "3"], f"'run' and 'seed', 'worst' are two different reports: {WAYS}"),
+        (["--predictions", "p"], "to compare predictions with people, 'human' and 'output' must be given too"),
+        (["--human", "h", "--output", "o"], "to compare predictions with people, 'predictions' must be given too"),
+        (
+            ["--predictions", "p", "--human", "h", "--output", "o", "--before", "b"],
+            "'before' belongs to a page about a run: give 'run' too, or leave it out",
+        ),
+        (["--run", "r"], "r: no run folder (no metrics, no config_*.yaml, no test); give checkpoints/<run_name>"),
+    ],
+)
+def test_exactly_one_report_is_made(
+    folder: Path, capsys: pytest.CaptureFixture[str], flags: list[str], message: str
+) -> None:
+    assert error_of(["report", *flags], capsys) == message + HELP
 
 
 def test_report_names_a_bad_record(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

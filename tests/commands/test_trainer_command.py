@@ -76,8 +76,19 @@ def test_config_error_of_fit_is_one_message(folder: Path, capsys: pytest.Capture
 def test_refused_values(folder: Path) -> None:
     with pytest.raises(ConfigError, match="^learning_rate must be positive, not -1.0$"):
         ParseOnly(["fit", "--config", "tiny.yaml", "--model.learning_rate", "-1"])
-    with pytest.raises(ConfigError, match=r'^command line: Parser key "run_name":\n  Not of type RunName: a/b does'):
-        ParseOnly(["fit", "--config", "tiny.yaml", "--run_name", "a/b"])
+    with pytest.raises(ConfigError, match=r'^command line: Parser key "run_name":\n  Not of type RunName: a/../b does'):
+        ParseOnly(["fit", "--config", "tiny.yaml", "--run_name", "a/../b"])
+
+
+@pytest.mark.parametrize("name", ["../b", "/b", "a/", "a//b", ".b", "a/.b"])
+def test_a_run_name_stays_below_checkpoints(folder: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="Not of type RunName"):
+        ParseOnly(["fit", "--config", "tiny.yaml", "--run_name", name])
+
+
+def test_a_run_name_may_be_a_folder_in_a_folder(folder: Path) -> None:
+    built = ParseOnly(["fit", "--config", "tiny.yaml", "--run_name", "sweep/trial_0007"])
+    assert built.config.fit.trainer.default_root_dir == "checkpoints/sweep/trial_0007"
 
 
 def test_interpolation_of_nothing_is_refused(folder: Path) -> None:
@@ -115,7 +126,29 @@ def test_callbacks_can_be_added_to_those_of_base(folder: Path) -> None:
         EXPERIMENT.replace("callbacks: []", "callbacks+:\n  - class_path: lightning.pytorch.callbacks.ModelSummary")
     )
     names = [callback.class_path.rpartition(".")[2] for callback in config_callbacks(ParseOnly(["fit", *TINY]))]
-    assert names == ["RichProgressBar", "LearningRateMonitor", "ModelSummary"]
+    base = yaml.safe_load(BASE_CONFIG.read_text())["trainer"]["callbacks"]
+    assert names == [*(callback["class_path"].rpartition(".")[2] for callback in base), "ModelSummary"]
+    assert names[0] == "RunProgress"
+
+
+class ParseAlone(ParseOnly):
+    """Builds nothing: that would need what is not installed."""
+
+    def instantiate_classes(self) -> None:
+        """Nothing."""
+
+
+def test_weights_and_biases_is_added_by_config_alone(folder: Path) -> None:
+    """The very lines of docs/logging.md."""
+    docs = (BASE_CONFIG.parents[1] / "docs" / "logging.md").read_text(encoding="utf-8")
+    Path("wandb.yaml").write_text(docs.partition("```yaml\n")[2].partition("```")[0])
+    loggers = ParseAlone(["fit", *TINY, "--config", "wandb.yaml"]).config.fit.trainer.logger
+    assert [logger.class_path.rpartition(".")[2] for logger in loggers] == [
+        "TensorBoardLogger",
+        "CSVLogger",
+        "WandbLogger",
+    ]
+    assert (loggers[2].init_args.name, loggers[2].init_args.save_dir) == ("tiny", "checkpoints/tiny")
 
 
 TINY = ["--config", "tiny.yaml"]

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from firm_lightning.critics.chat import Chat
-from firm_lightning.critics.local import LocalCritic, ScoreLogits, end_token_ids, evaluation_mode, generate_verdicts
+from firm_lightning.critics.generation import ScoreLogits, end_token_ids, evaluation_mode, generate_verdicts
+from firm_lightning.critics.local import LocalCritic
 from firm_lightning.protocols import Critic
 from firm_lightning.rewards.reading import read_verdict
 from firm_lightning.types import ScoringRequest, Unreadable, Verdict

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from firm_lightning.modules.work import MOMENTARY
 from firm_lightning.strategies.zero_folder import ZeroFolder, consolidated
 
 ROOT = Path(__file__).parents[2]
@@ -161,14 +162,18 @@ def last_checkpoint(folder: Path) -> Any:
 
 
 def logged(folder: Path) -> dict[tuple[int, str], str]:
-    """The last value of each logged number (but times) at each step, over all starts of the run in their order."""
+    """The last value of each logged number at each step, over all starts of the run in their order.
+
+    How long things took, how fast they went and what memory they held is left out: that differs between runs.
+    """
     found: dict[tuple[int, str], str] = {}
     versions = sorted(folder.glob("checkpoints/*/metrics/version_*"), key=lambda path: int(path.name.split("_")[1]))
     for version in versions:
         path = version / "metrics.csv"
         for row in csv.DictReader(path.open(newline="")) if path.exists() else ():
-            values = {name: value for name, value in row.items() if value and name != "step" and name[:5] != "time/"}
-            found |= {(int(row["step"]), name): value for name, value in values.items()}
+            values = {name: value for name, value in row.items() if value and not name.startswith(MOMENTARY)}
+            step = int(values.pop("step"))
+            found |= {(step, name): value for name, value in values.items()}
     return found
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from firm_lightning.policies.weights import FullWeights
-from firm_lightning.protocols import Policy
+from firm_lightning.policy_protocols import Policy
 from tests.policies.families import LEARNING, SIZE_PX, Family, loaded, pictures, same, scatter, velocities, velocity
 
 torch.set_num_threads(1)

@@ -15,7 +15,7 @@ from PIL import Image
 from torch.testing import assert_close
 
 from firm_lightning.pictures import BadRecord
-from firm_lightning.protocols import PictureReward
+from firm_lightning.policy_protocols import PictureReward
 from firm_lightning.rewards.critic_reward import CriticReward
 from firm_lightning.rewards.reward_formulas import Cme, Qma, SingleScore, WeightedSum
 from firm_lightning.types import ImageRef, Prompt, Rollout, ScoringRequest, Unreadable, Verdict

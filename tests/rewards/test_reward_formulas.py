@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from firm_lightning.protocols import RewardFormula
+from firm_lightning.policy_protocols import RewardFormula
 from firm_lightning.rewards.reward_formulas import Cme, Minimum, Product, Qma, SingleScore, WeightedSum
 
 # Unchanged picture, destructive edit, partial edit.

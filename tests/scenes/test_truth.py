@@ -14,7 +14,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch.testing import assert_close
 
-from firm_lightning.protocols import PictureReward, Truth
+from firm_lightning.policy_protocols import PictureReward, Truth
 from firm_lightning.rewards.formulas import cme
 from firm_lightning.rewards.reward_formulas import Cme, Qma, SingleScore
 from firm_lightning.scenes.corrupt import GENERATION_FAULTS, carry_out, corrupt
