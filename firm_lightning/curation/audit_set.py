@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from firm_lightning.curation.split import SPLITS
 from firm_lightning.data.images import image_bytes
 from firm_lightning.data.jsonl_folder import RECORDS_NAME, JsonlFolder
 from firm_lightning.data.reader import Reader
 from firm_lightning.data.records import BadRecord, kind_of
-from firm_lightning.data.scenes import SPLITS
 from firm_lightning.data.text_records import TextRecords
 from firm_lightning.types import Judgement, Task
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
+from firm_lightning.critics.start import Start
 from firm_lightning.types import Answer, Call, Refused
 
-if TYPE_CHECKING:
+MYPY = False  # true to mypy; under TYPE_CHECKING, jsonargparse would import all this to check a config
+if MYPY:
     from transformers import PreTrainedModel
 
     from firm_lightning.critics.chat import Chat, EncodedChat
-    from firm_lightning.critics.start import Start
 
 CHARACTERS_PER_TOKEN = 4
 """About as many in English; it only has to put questions in order."""
@@ -34,6 +34,7 @@ class LocalAnnotator:
         max_tokens: Longest question with its pictures, in tokens; a longer one is set aside. null takes any.
         batch_size: Questions that are answered together.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...
+        threads: CPU threads of this process; null: all cores. Runs side by side are faster on one each.
 
     Raises:
         ValueError: A limit is below 1, or the name is empty.
@@ -48,11 +49,13 @@ class LocalAnnotator:
         max_tokens: int | None = None,
         batch_size: int = 16,
         device: str = "cpu",
+        threads: int | None = None,
     ) -> None:
         for limit, value in (
             ("max_new_tokens", max_new_tokens),
             ("max_tokens", max_tokens),
             ("batch_size", batch_size),
+            ("threads", threads),
         ):
             if value is not None and value < 1:
                 raise ValueError(f"{limit} {value} must be at least 1")
@@ -64,17 +67,22 @@ class LocalAnnotator:
         self.max_tokens = max_tokens
         self.batch_size = batch_size
         self.device = device
+        self.threads = threads
         self._loaded: tuple[PreTrainedModel, Chat] | None = None
 
     def answer(self, calls: Sequence[Call], finished: Callable[[int, Answer | Refused], None]) -> None:
         """Answer every call; ``finished(place, answer)`` is called for all of a batch when that is done."""
         if not calls:
             return
+        import torch
+
+        from firm_lightning.critics.generation import generate
+
         if self._loaded is None:
+            if self.threads is not None:
+                torch.set_num_threads(self.threads)
             model, chat = self.start.load()
             self._loaded = model.to(self.device), chat  # type: ignore[arg-type]
-        from firm_lightning.critics.local import generate
-
         model, chat = self._loaded
         for batch in batches(calls, self.batch_size):
             places, encoded = self._encoded(chat, calls, batch, finished)

@@ -148,7 +148,9 @@ class SceneOracle:
         if not isinstance(asked, tuple):
             raise ValueError(f"item '{item.id}' asks for a picture of a text; only instructions are rewritten")
         instruction = other_instruction(self.world, asked[1])
-        seed = int.from_bytes(hashlib.sha256((item.parent or item.id).encode()).digest()[:4], "big")
+        # Equal instructions get equal answers: a run asks a question without pictures only once for all its items.
+        asked_words = asked[1].words(np.random.default_rng(0))
+        seed = int.from_bytes(hashlib.sha256(asked_words.encode()).digest()[:4], "big")
         return instruction, instruction.words(np.random.default_rng(seed))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from firm_lightning.critics.local import end_token_ids, generate
+from firm_lightning.critics.generation import end_token_ids, generate
 from firm_lightning.critics.start import Pretrained
 from firm_lightning.curation.local_annotator import LocalAnnotator, batches
 from firm_lightning.protocols import Annotator

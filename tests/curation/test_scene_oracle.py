@@ -68,6 +68,12 @@ def test_it_checks_and_scores_what_it_has_rewritten(tmp_path: Path) -> None:
     assert [score == 5 for score in scores] == [line == "Answer: yes" for line in checked]
 
 
+def test_equal_instructions_are_rewritten_alike(tmp_path: Path) -> None:
+    calls, _ = _calls(tmp_path / "set", "edit", "rewrite")
+    renamed = [replace(call, item=replace(call.item, id=f"other-{call.item.id}")) for call in calls]
+    assert _answers(renamed) == _answers(calls)
+
+
 def test_an_instruction_of_somebody_elses_is_refused(tmp_path: Path) -> None:
     calls, _ = _calls(tmp_path / "set", "edit", "execution")
     stranger = replace(calls[0], item=replace(calls[0].item, parent="edit-000000", prompt="paint it black"))
