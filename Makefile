@@ -32,7 +32,7 @@ $(INSTALLED): setup.cfg pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or later found: install one, or run make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Installing into $(VENV): some gigabytes the first time"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,diffusion,serving,deepspeed]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,diffusion,serving,deepspeed,sweep]'
 	@touch $@
 
 # Removes what tools leave behind; checkpoints/ and data/ stay.

@@ -121,7 +121,7 @@ class KeyFinder:
             return ""  # a class by its bare name: jsonargparse looks it up, we cannot tell
         try:
             module = import_module(module_name)
-        except (ImportError, ValueError) as error:
+        except (ImportError, ValueError, TypeError) as error:  # TypeError: a name that begins with a dot
             return f"class_path '{class_path}' cannot be imported: {error}"
         if not hasattr(module, name):
             public = [known for known in vars(module) if not known.startswith("_")]

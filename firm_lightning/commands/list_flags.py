@@ -1,4 +1,4 @@
-"""Lets a flag that takes a list of paths stand before several, as a shell writes them: ``--ratings *.jsonl``."""
+"""Lets flags be written as in a shell: ``--ratings *.jsonl`` for a list of paths, ``--best`` for ``--best true``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from jsonargparse import ArgumentParser
 def gather_lists(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
     """The command line with ``--flag a b`` as ``--flag=["a", "b"]`` for flags of the type ``list[Path]``.
 
-    The paths end at the next flag. A list that is written out (``--flag '[a, b]'``) stays as it is.
+    The paths end at the next flag. A list that is written out (``--flag '[a, b]'``) stays as it is. A flag of the type
+    ``bool`` without a value is true.
     """
     flags = {
         option
@@ -22,10 +23,18 @@ def gather_lists(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
         if _takes_paths(getattr(action, "_typehint", None))
         for option in action.option_strings
     }
+    switches = {
+        option
+        for action in parser._actions
+        if getattr(action, "_typehint", None) is bool or action.type is bool
+        for option in action.option_strings
+    }
     gathered: list[str] = []
     left = list(argv)
     while left:
         word = left.pop(0)
+        if word in switches and (not left or left[0].startswith("-")):
+            word = f"{word}=true"
         paths: list[str] = []
         if word in flags:
             while left and not left[0].startswith("-"):

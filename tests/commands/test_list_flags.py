@@ -41,3 +41,28 @@ def test_paths_behind_a_flag_are_its_list(argv: list[str], files: list[str] | No
     found = parser.parse_args(gathered)
     assert found.files == [Path(name) for name in files]
     assert found.more == (None if more is None else [Path(name) for name in more])
+
+
+def switched(*, overwrite: bool = False, name: str = "") -> None:
+    """An example.
+
+    Args:
+        overwrite: Whether to.
+        name: A name.
+    """
+
+
+@pytest.mark.parametrize(
+    ("argv", "overwrite", "name"),
+    [
+        (["--overwrite"], True, ""),
+        (["--overwrite", "--name", "x"], True, "x"),
+        (["--name", "x", "--overwrite", "false"], False, "x"),
+        (["--overwrite=true"], True, ""),
+        (["--name", "x"], False, "x"),
+    ],
+)
+def test_a_switch_without_a_value_is_on(argv: list[str], overwrite: bool, name: str) -> None:
+    parser = function_parser(switched, prog="example", summary="")
+    found = parser.parse_args(gather_lists(parser, argv))
+    assert (found.overwrite, found.name) == (overwrite, name)
