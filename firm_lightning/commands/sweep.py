@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from rich.console import Console
 
@@ -17,7 +17,8 @@ from firm_lightning.sweep.samplers import Sampler, Tpe
 from firm_lightning.sweep.settings import SweepSettings
 from firm_lightning.sweep.space import Parameter, Space
 
-if TYPE_CHECKING:
+MYPY = False  # true to mypy; under TYPE_CHECKING, jsonargparse would import Optuna to show help
+if MYPY:
     from firm_lightning.sweep.results import Results
 
 PROGRAM: tuple[str, ...] = (sys.executable, str(Path(__file__).parents[2] / "train.py"))

@@ -155,7 +155,7 @@ def lacking(found: Mapping[int, int], wanted: Mapping[int, Fraction]) -> dict[in
 
 
 def advice(lines: Iterable[ScoreLine], records: Sequence[CuratedRecord]) -> list[str]:
-    """For each score that lacks records, how many rewritten instructions would give them, a sentence each.
+    """What would give the records that scores lack, a sentence each; scores of which the same can be said share one.
 
     What a rewritten instruction gives is counted among the records that have a parent; nothing is assumed.
     """
@@ -164,35 +164,33 @@ def advice(lines: Iterable[ScoreLine], records: Sequence[CuratedRecord]) -> list
         lacks[line.task, line.score_1to5] += line.lacks
     sentences = []
     for task in TASKS:
-        needs = {score: lacks[task, score] for score in SCORES_1TO5 if lacks[task, score] > 0}
-        if not needs:
-            continue
-        if task == _UNTOUCHED_BY_NEGATIVES:
-            told = ", ".join(f"{count:,} of score {score}" for score, count in needs.items())
-            sentences.append(f"{task} lacks {told}: rewritten instructions do not change it, bring other pictures")
-            continue
         of_task = [record for record in records if record.judgement.task == task]
         rewritten = _by_score([record for record in of_task if record.provenance.get("parent")])
         items = len(of_task) - sum(rewritten.values())
-        sentences += [_sentence(task, score, count, rewritten, items) for score, count in needs.items()]
+        scores_of: dict[str, list[str]] = defaultdict(list)
+        for score in SCORES_1TO5:
+            if count := lacks[task, score]:
+                scores_of[_remedy(task, score, count, rewritten, items)].append(f"{count:,} of score {score}")
+        sentences += [f"{task} lacks {', '.join(scores)}: {remedy}" for remedy, scores in scores_of.items()]
     return sentences
 
 
-def _sentence(task: Task, score: int, lacks: int, rewritten: Mapping[int, int], items: int) -> str:
-    begin = f"{task} lacks {lacks:,} of score {score}"
+def _remedy(task: Task, score: int, lacks: int, rewritten: Mapping[int, int], items: int) -> str:
+    if task == _UNTOUCHED_BY_NEGATIVES:
+        return "rewritten instructions do not change it, bring other pictures"
     scored = sum(rewritten.values())
     if not scored:
-        return f"{begin}: no rewritten instruction was scored, so what negatives would give is not known"
+        return "no rewritten instruction was scored, so what negatives would give is not known"
     if not rewritten[score]:
-        return f"{begin}: none of {scored:,} rewritten instructions gave that score, bring other items"
+        return f"none of {scored:,} rewritten instructions gave that score, bring other items"
     needed = scored + math.ceil(Fraction(lacks * scored, rewritten[score]))
-    begin = f"{begin}: {rewritten[score]:,} of {scored:,} rewritten instructions gave that score"
+    given = f"{rewritten[score]:,} of {scored:,} rewritten instructions gave that score"
     if needed > _HARDLY * items:
-        return f"{begin}, which is too rare to help, bring other items"
+        return f"{given}, which is too rare to help, bring other items"
     if needed > items:
-        return f"{begin}, so about {needed - items:,} more items are needed and negatives for all of them"
+        return f"{given}, so about {needed - items:,} more items are needed and negatives for all of them"
     share, now = (math.ceil(100 * Fraction(count, items)) / 100 for count in (needed, scored))
-    return f"{begin}, so negatives with a share of about {share:.2f} (now {now:.2f}) would give them"
+    return f"{given}, so negatives with a share of about {share:.2f} (now {now:.2f}) would give them"
 
 
 def _by_score(records: Iterable[CuratedRecord]) -> dict[int, int]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from optuna.pruners import BasePruner
+MYPY = False  # true to mypy; under TYPE_CHECKING, jsonargparse would import Optuna to check a config
+if MYPY:
+    from optuna.pruners import BasePruner as OptunaPruner
+else:
+    OptunaPruner = Any
 
 
 class Pruner(Protocol):
     """What a sweep asks of a pruner."""
 
-    def build(self) -> BasePruner:
+    def build(self) -> OptunaPruner:
         """Optuna's pruner."""
         ...
 
@@ -35,7 +38,7 @@ class Median:
         self.warmup = warmup
         self.percentile = percentile
 
-    def build(self) -> BasePruner:
+    def build(self) -> OptunaPruner:
         """Optuna's pruner."""
         from optuna.pruners import PercentilePruner
 
@@ -56,7 +59,7 @@ class Halving:
         self.first = first
         self.factor = factor
 
-    def build(self) -> BasePruner:
+    def build(self) -> OptunaPruner:
         """Optuna's pruner."""
         from optuna.pruners import SuccessiveHalvingPruner
 

@@ -7,12 +7,15 @@ time; ``Tpe`` and ``CmaEs`` learn from the trials that are finished, so theirs d
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 from firm_lightning.sweep.space import Space
 
-if TYPE_CHECKING:
-    from optuna.samplers import BaseSampler
+MYPY = False  # true to mypy; under TYPE_CHECKING, jsonargparse would import Optuna to check a config
+if MYPY:
+    from optuna.samplers import BaseSampler as OptunaSampler
+else:
+    OptunaSampler = Any
 
 
 class Sampler(Protocol):
@@ -27,7 +30,7 @@ class Sampler(Protocol):
         """Refuse a space or a number of trials that it cannot search."""
         ...
 
-    def build(self, space: Space, *, seed: int) -> BaseSampler:
+    def build(self, space: Space, *, seed: int) -> OptunaSampler:
         """Optuna's sampler for one trial; ``seed`` is the trial's."""
         ...
 
@@ -51,7 +54,7 @@ class Tpe:
     def check(self, space: Space, *, trials: int) -> None:
         """Any space will do."""
 
-    def build(self, space: Space, *, seed: int) -> BaseSampler:
+    def build(self, space: Space, *, seed: int) -> OptunaSampler:
         """Optuna's sampler for one trial."""
         from optuna.samplers import TPESampler
 
@@ -71,7 +74,7 @@ class Random:
     def check(self, space: Space, *, trials: int) -> None:
         """Any space will do."""
 
-    def build(self, space: Space, *, seed: int) -> BaseSampler:
+    def build(self, space: Space, *, seed: int) -> OptunaSampler:
         """Optuna's sampler for one trial."""
         from optuna.samplers import RandomSampler
 
@@ -93,7 +96,7 @@ class Grid:
         if trials > combinations:
             raise ValueError(f"trials {trials}: the grid has {combinations} combinations; give at most as many trials")
 
-    def build(self, space: Space, *, seed: int) -> BaseSampler:
+    def build(self, space: Space, *, seed: int) -> OptunaSampler:
         """Optuna's sampler for one trial."""
         from firm_lightning.sweep.own_samplers import GridInOrder
 
@@ -132,7 +135,7 @@ class CmaEs:
         if not free_ranges(space):
             raise ValueError("CmaEs moves ranges of numbers without a condition, and the space has none; take Tpe")
 
-    def build(self, space: Space, *, seed: int) -> BaseSampler:
+    def build(self, space: Space, *, seed: int) -> OptunaSampler:
         """Optuna's sampler for one trial."""
         from firm_lightning.sweep.own_samplers import ReplayedCmaEs
 

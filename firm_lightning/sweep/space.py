@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from firm_lightning.sweep.values import Value, held
 
-if TYPE_CHECKING:
+MYPY = False  # true to mypy; under TYPE_CHECKING, jsonargparse would import Optuna to check a config
+if MYPY:
     from optuna.distributions import BaseDistribution
 
 KINDS = ("uniform", "log_uniform", "integer", "log_integer", "choice")

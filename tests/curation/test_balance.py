@@ -73,20 +73,19 @@ def test_each_task_and_each_data_set_on_its_own() -> None:
 
 def test_advice_counts_what_rewritten_instructions_gave() -> None:
     natural = records([0, 0, 0, 0, 20])
-    assert Balance().balance(natural).advice == tuple(
-        f"alignment lacks 20 of score {score}: no rewritten instruction was scored, so what negatives would give is "
-        "not known"
-        for score in (1, 2, 3, 4)
+    assert Balance().balance(natural).advice == (
+        "alignment lacks 20 of score 1, 20 of score 2, 20 of score 3, 20 of score 4: no rewritten instruction was "
+        "scored, so what negatives would give is not known",
     )
     twins = [record(f"t{n}", score=1 if n < 4 else 3, parent=f"p{n}") for n in range(5)]
     # Of 5 twins 4 gave score 1, 1 gave 3. Of 1 lack 16: 5 + 16 * 5 / 4 = 25 twins; of 3 lack 19: 5 + 19 * 5 = 100.
     assert Balance().balance([*natural, *twins]).advice == (
         "alignment lacks 16 of score 1: 4 of 5 rewritten instructions gave that score, so about 5 more items are "
         "needed and negatives for all of them",
-        "alignment lacks 20 of score 2: none of 5 rewritten instructions gave that score, bring other items",
+        "alignment lacks 20 of score 2, 20 of score 4: none of 5 rewritten instructions gave that score, bring other "
+        "items",
         "alignment lacks 19 of score 3: 1 of 5 rewritten instructions gave that score, so about 80 more items are "
         "needed and negatives for all of them",
-        "alignment lacks 20 of score 4: none of 5 rewritten instructions gave that score, bring other items",
     )
     rare = [record(f"r{n}", score=1 if n == 0 else 5, parent=f"p{n}") for n in range(15)]
     assert Balance().balance([*records([0, 0, 0, 0, 20]), *rare]).advice[0] == (

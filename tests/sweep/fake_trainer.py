@@ -1,6 +1,7 @@
 """Stands in for ``train.py fit``: logs a known function of its flags as Lightning's CSV logger does, in milliseconds.
 
-Flags: x, y, kind, steps, pause (s), fail_above and nan_above (of x). At step n it logs
+Flags: x, y, kind, steps, pause (s), fail_above and nan_above (of x); trials whose numbers stand in ``hold`` (``4,5``)
+wait after two steps until a file ``go`` lies in the working directory. At step n it logs
 ``val/score`` = 1 - (x - 0.3)^2 - y^2 + 0.01 n; after each step it writes its checkpoint. ``events.txt`` in the run
 folder tells every start and end.
 """
@@ -12,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-KNOWN = ("x", "y", "kind", "steps", "pause", "fail_above", "nan_above", "config", "run_name", "ckpt_path")
+KNOWN = ("x", "y", "kind", "steps", "pause", "fail_above", "nan_above", "hold", "config", "run_name", "ckpt_path")
 
 
 def read(argv: list[str]) -> dict[str, str]:
@@ -63,6 +64,8 @@ def main(argv: list[str]) -> None:
         partial = folder / "partial"
         partial.write_text(str(step + 1))
         partial.replace(checkpoint)
+        while step == 1 and flags["run_name"][-1] in flags.get("hold", "").split(",") and not Path("go").exists():
+            time.sleep(0.02)
     tell(folder, "end")
 
 

@@ -15,7 +15,8 @@ FAKE = Path(__file__).parent / "fake_trainer.py"
 ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-S", "-I", str(FAKE))
 START = """
-import sys
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs the tests behind its back ignores it
 from firm_lightning.commands import sweep
 from firm_lightning.cli import main
 sweep.PROGRAM = {program!r}

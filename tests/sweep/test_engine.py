@@ -26,10 +26,10 @@ def until(condition: object, process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
-def begun(count: int, step: int) -> bool:
-    """Whether so many trials were started and the last of them has done so many steps."""
-    folder = Path("checkpoints/s") / f"trial_{count - 1:04d}" / "last.ckpt"
-    return folder.exists() and int(folder.read_text() or 0) >= step
+def reached(step: int, *numbers: int) -> bool:
+    """Whether trials of these numbers have done so many steps."""
+    files = [Path("checkpoints/s") / f"trial_{number:04d}" / "last.ckpt" for number in numbers]
+    return all(file.exists() and int(file.read_text()) >= step for file in files)
 
 
 def test_all_trials_are_run_and_the_best_is_found(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,21 +75,20 @@ def test_two_workers_run_side_by_side_with_a_device_each(here: Path) -> None:
 
 
 def test_killed_with_all_its_processes_and_resumed(here: Path) -> None:
-    argv = config(trials=12, workers=2, fit="--steps 6 --pause 0.05")
+    argv = config(trials=12, workers=2, fit="--steps 6 --hold 4,5")
     process = in_a_process(argv)
-    until(lambda: begun(6, step=2), process)
+    until(lambda: reached(2, 4, 5), process)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     done = [number for number in range(12) if "end" in events(number)]
     cut = [number for number in range(12) if events(number) and number not in done]
-    assert done and cut and len(done) + len(cut) < 12
+    assert (done, cut) == ([0, 1, 2, 3], [4, 5])
+    Path("go").touch()
     cli.main(argv)
     found = results()
     assert found["counts"]["finished"] == 12 and len(found["trials"]) == 12
     assert [starts(number) for number in done] == [[0]] * len(done), "finished trials are kept"
-    resumed = [starts(number) for number in cut]
-    assert all(len(steps) == 2 and steps[0] == 0 for steps in resumed)
-    assert any(steps[1] > 0 for steps in resumed), "from the last checkpoint"
+    assert [starts(number) for number in cut] == [[0, 2]] * len(cut), "from the last checkpoint"
     assert [trial["value"] for trial in found["trials"]] == [score(flag(n, "x"), 0.0, 5) for n in range(12)]
     undisturbed = config(trials=12, output="checkpoints/t")
     cli.main(undisturbed)
@@ -98,7 +97,7 @@ def test_killed_with_all_its_processes_and_resumed(here: Path) -> None:
 
 def test_trainings_die_with_a_sweep_that_is_killed_alone(here: Path) -> None:
     process = in_a_process(config(fit="--steps 1000 --pause 0.05"))
-    until(lambda: begun(1, step=1), process)
+    until(lambda: reached(1, 0), process)
     pid = int(events(0)[0].split()[2])
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -109,18 +108,18 @@ def test_trainings_die_with_a_sweep_that_is_killed_alone(here: Path) -> None:
 
 
 def test_interrupted_and_resumed_by_the_same_command(here: Path) -> None:
-    argv = config(trials=4, workers=2, fit="--steps 6 --pause 0.1")
+    argv = config(trials=4, workers=2, fit="--steps 6 --hold 0,1")
     process = in_a_process(argv)
-    until(lambda: begun(2, step=2), process)
+    until(lambda: reached(2, 0, 1), process)
     os.kill(process.pid, signal.SIGINT)
     said, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert "Stopped; finished trials are kept. To go on: python" in said
     assert results()["counts"]["waiting"] == 2
+    Path("go").touch()
     cli.main(argv)
     assert results()["counts"]["finished"] == 4
-    assert [len(starts(number)) for number in range(4)] == [2, 2, 1, 1]
-    assert all(starts(number)[1] >= 1 for number in (0, 1))
+    assert [starts(number) for number in range(4)] == [[0, 2], [0, 2], [0], [0]]
 
 
 def test_poor_trials_are_given_up(here: Path) -> None:
@@ -222,8 +221,12 @@ def test_metric_that_is_never_logged(here: Path, capsys: pytest.CaptureFixture[s
 
 def test_two_sweeps_share_a_database(here: Path) -> None:
     url = f"sqlite:///{here / 'shared.db'}"
-    argv = config(trials=10, storage=url, workers=2, fit="--steps 3 --pause 0.05")
-    processes = [in_a_process(argv) for _ in range(2)]
+    argv = config(trials=10, storage=url, workers=2, fit="--steps 3 --hold 0,1")
+    processes = [in_a_process(argv)]
+    until(lambda: reached(2, 0, 1), processes[0])
+    processes.append(in_a_process(argv))
+    until(lambda: events(2) != [], processes[1])
+    Path("go").touch()
     said = [process.communicate(timeout=PATIENCE_S)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     assert results()["counts"] == {"finished": 10, "given up": 0, "failed": 0, "running": 0, "waiting": 0, "to come": 0}
