@@ -14,6 +14,8 @@ from firm_lightning.sweep.space import Parameter
 WIDTH = 360
 ROW = 42
 TOP, BOTTOM, LEFT, RIGHT = 26, 226, 40, 320
+NAME_ROWS = 3
+"""Names of neighbouring axes stand below one another."""
 BEST_DRAWN = 3
 """So many of the best trials are drawn strongly, with their numbers."""
 
@@ -42,10 +44,9 @@ def parallel_coordinates(results: Results) -> Markup:
     right = width - LEFT
     xs = [LEFT + (right - LEFT) * n / len(keys) for n in range(len(keys) + 1)]
     low, high = min(t.value or 0.0 for t in trials), max(t.value or 0.0 for t in trials)
-    parts = [_axis(xs[0], results.settings.metric, f"{low:.4g}", f"{high:.4g}", first=True)]
-    for x, key in zip(xs[1:], keys, strict=True):
-        parameter = results.settings.space.parameters[key]
-        parts.append(_axis(x, short(key), *_ends(parameter), first=False))
+    names = [results.settings.metric, *map(short, keys)]
+    ends = [(f"{low:.4g}", f"{high:.4g}"), *(_ends(results.settings.space.parameters[key]) for key in keys)]
+    parts = [_axis(n, x, names[n], *ends[n], last=n == len(keys)) for n, x in enumerate(xs)]
     sign = -1.0 if results.settings.direction == "max" else 1.0
     order = sorted(trials, key=lambda t: (sign * (t.value or 0.0), t.number))
     for rank, trial in reversed(list(enumerate(order))):
@@ -59,21 +60,22 @@ def parallel_coordinates(results: Results) -> Markup:
             parts.append(f"{trial.number}</text>")
     best = ", ".join(f"trial {trial.number}" for trial in order[:BEST_DRAWN])
     label = f"{len(trials)} trials as lines through {results.settings.metric} and the searched keys; best: {best}"
-    body = "".join(parts)
+    body, height = "".join(parts), BOTTOM + 44 + 16 * (NAME_ROWS - 1)
     return Markup(
         f'<svg class="wide" style="min-width:{width}px;max-width:{width * 1.6:.0f}px" '
-        f'viewBox="0 0 {width} {BOTTOM + 70}" role="img" aria-label="{escape(label)}">{body}</svg>'
+        f'viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">{body}</svg>'
     )
 
 
-def _axis(x: float, name: str, low: str, high: str, *, first: bool) -> str:
-    anchor = "start" if first else "middle"
-    place = max(2.0, x - 34) if first else x
+def _axis(place: int, x: float, name: str, low: str, high: str, *, last: bool) -> str:
+    """An axis and its name, which neither leaves the drawing nor meets that of a neighbour."""
+    anchor = "end" if last else "middle" if place else "start"
+    at = x + LEFT - 4 if last else x if place else x - LEFT + 4
     return (
         f'<line class="axis" x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{BOTTOM}"/>'
         f'<text class="small" x="{x:.1f}" y="{TOP - 8}" text-anchor="middle">{escape(high)}</text>'
         f'<text class="small" x="{x:.1f}" y="{BOTTOM + 16}" text-anchor="middle">{escape(low)}</text>'
-        f'<text class="small label" x="{place:.1f}" y="{BOTTOM + (36 if first else 52)}" '
+        f'<text class="small label" x="{at:.1f}" y="{BOTTOM + 36 + 16 * (place % NAME_ROWS)}" '
         f'text-anchor="{anchor}">{escape(name)}</text>'
     )
 

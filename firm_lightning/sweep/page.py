@@ -11,7 +11,7 @@ import firm_lightning.report
 from firm_lightning.data.picture_files import write_text
 from firm_lightning.sweep.drawing import importance_bars, parallel_coordinates
 from firm_lightning.sweep.results import Results
-from firm_lightning.sweep.showing import shown
+from firm_lightning.sweep.showing import short, shown
 
 HERE = Path(__file__).parent
 STYLES = (Path(firm_lightning.report.__file__).parent / "page.css", HERE / "sweep.css")
@@ -28,10 +28,13 @@ def write_page(results: Results) -> Path:
         lstrip_blocks=True,
     )
     environment.filters["shown"] = shown
+    keys = list(results.settings.space.parameters)
+    names = [short(key) for key in keys]
     page = environment.get_template("sweep.html.jinja").render(
         results=results,
         settings=results.settings,
-        keys=list(results.settings.space.parameters),
+        keys=keys,
+        names=names if len(set(names)) == len(keys) else keys,
         best=results.best,
         command=results.best_command() if results.best else "",
         bars=importance_bars(results.importance) if results.importance else None,

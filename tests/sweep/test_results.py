@@ -141,7 +141,9 @@ def test_the_page_is_whole_and_fetches_nothing(here: Path) -> None:
     assert seen.fetched == [] and "url(" not in page.replace("url(#hatch)", "")
     assert seen.open == []
     assert page.count("<tr") == 6 and "exit &lt;code&gt; 3" in page
-    assert "given up" in page and "What mattered" in page and "--deep=3 --run_name s/best_0001" in page
+    assert "given up" in page and "What mattered" in page
+    assert "--deep=3 --run_name s/best_0001 " in re.sub(r"</?span>", "", page), "a command that can be copied"
+    assert "<th>model.init_args.rate</th>" not in page and "<th>rate</th>" in page
 
 
 def test_the_page_of_a_sweep_that_found_nothing(here: Path) -> None:
