@@ -12,19 +12,17 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from firm_lightning.curation.audit_set import record_digest
 from firm_lightning.data.images import open_images
 from firm_lightning.report.pictures import data_url
+from firm_lightning.report.templates import styles, template
 from firm_lightning.rewards.rubrics import PLACEHOLDER, Rubric
 from firm_lightning.types import IMAGES_PER_TASK, SCORES_1TO5, Judgement, Task
 
-HERE = Path(__file__).parent
 JPEG_QUALITY = 90
 """Higher than on a report's page: people look for faults, and must not find those of the copy."""
 _SCALE_LINE = re.compile(r"^[ \t]*(?P<score>[1-5])[ \t]*[-–:=][ \t]*(?P<meaning>\S.*)$", re.M)
@@ -52,16 +50,13 @@ def render_sheet(judgements: Sequence[Judgement], settings: SheetSettings) -> st
     Raises:
         BadRecord: if a picture cannot be opened.
     """
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
-    )
     records = [_record_view(judgement, settings) for judgement in judgements]
     _open_first_rubrics(records)
     sheet = _sheet_hash(records)
-    css = "".join((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "audit_sheet.css"))
-    script = environment.get_template("audit_sheet.js.jinja").render(sheet=sheet)
-    return environment.get_template("audit_sheet.html.jinja").render(
-        css=Markup(css),
+    css = styles("page.css", "audit_sheet.css")
+    script = template("audit_sheet.js.jinja").render(sheet=sheet)
+    return template("audit_sheet.html.jinja").render(
+        css=css,
         css_hash=_policy_hash(css),
         script=Markup(script),
         script_hash=_policy_hash(script),

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from firm_lightning.report.card_charts import signed_bars
 from firm_lightning.report.charts import HATCH, error_bars, score_counts
 from firm_lightning.report.columns import COLUMNS, UNKNOWN, Column, count, percent, points
+from firm_lightning.report.templates import styles, template
 
-HERE = Path(__file__).parent
 TILES = ("n", "mae", "exact", "within_one", "spearman", "pairwise", "qwk", "bias", "unreadable_rate")
 BREAKDOWN = ("n", "mae", "exact", "pairwise", "bias", "unreadable_rate")
 GATE = ("pairwise", "mae")
@@ -32,13 +28,9 @@ SHOWN_LINES = 50
 
 def render_card(card: Mapping[str, Any]) -> str:
     """The whole page as text."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
-    )
-    return environment.get_template("card.html.jinja").render(
+    return template("card.html.jinja").render(
         card=card,
-        css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
-        more_css=Markup((HERE / "card.css").read_text(encoding="utf-8")),
+        css=styles("page.css", "card.css"),
         hatch=HATCH,
         title="predictions of a critic" if card["critic"] is None else card["critic"]["name"],
         tasks=[_task_view(name, task) for name, task in card["tasks"].items()],

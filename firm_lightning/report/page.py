@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from firm_lightning.metrics.ceiling import HumanCeiling
 from firm_lightning.report.charts import HATCH
 from firm_lightning.report.columns import COLUMNS, UNKNOWN, Column, points
@@ -21,9 +18,9 @@ from firm_lightning.report.records import HumanRecord, Prediction
 from firm_lightning.report.score_pictures import charts_of, confusion_of
 from firm_lightning.report.summary import ReportSummary
 from firm_lightning.report.table import PublishedRow, ceiling_values
+from firm_lightning.report.templates import styles, template
 from firm_lightning.report.worst import WorstCase, worst_cases
 
-HERE = Path(__file__).parent
 SHOWN_LINES = 50
 MOST_CHARACTERS = 6_000
 
@@ -45,15 +42,12 @@ class PageSettings:
 
 def render_page(summary: ReportSummary, settings: PageSettings) -> str:
     """The whole page as text."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
-    )
     joined = summary.joined
     wholes = [task.overall for task in summary.tasks] + ([summary.all_tasks] if summary.all_tasks else [])
     columns = _filled(wholes)
     names = [task.task for task in summary.tasks] + ["all tasks"]
-    return environment.get_template("page.html.jinja").render(
-        css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+    return template("page.html.jinja").render(
+        css=styles("page.css"),
         hatch=HATCH,
         predictions=summary.predictions.name,
         human=summary.human.name,

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from firm_lightning.data.picture_files import write_text
 from firm_lightning.data.picture_records import PICTURES_NAME
@@ -24,8 +22,8 @@ from firm_lightning.report.run_parts import (
     read_warnings,
 )
 from firm_lightning.report.run_pictures import Drawing, drawings
+from firm_lightning.report.templates import styles, template
 
-HERE = Path(__file__).parent
 PAGE_NAME = "index.html"
 SHOWN_DRAWINGS = 9
 """The others can be unfolded."""
@@ -91,13 +89,10 @@ def view_of(run: Path, *, before: Path | None = None) -> RunView:
     )
 
 
-def render(template: str, **values: Any) -> str:
+def render(name: str, **values: Any) -> str:
     """A page from a template of this folder, with both style sheets in it."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    css = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "run.css"))
-    return environment.get_template(template).render(css=Markup(css), shown_drawings=SHOWN_DRAWINGS, **values)
+    css = styles("page.css", "run.css")
+    return template(name).render(css=css, shown_drawings=SHOWN_DRAWINGS, **values)
 
 
 def _metrics(run: Path) -> tuple[Metrics, list[str]]:

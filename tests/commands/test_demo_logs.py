@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from firm_lightning.cli import main
 from firm_lightning.types import ScoringRequest, Unreadable, Verdict
+from tests.report.html_page import Page
 
 ROOT = Path(__file__).parents[2]
 SCENES = ROOT / "checkpoints" / "scenes"
@@ -81,8 +82,8 @@ def test_the_demo_shortened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     main(["test", *policy, "--ckpt_path", "last"])
     check(tmp_path / "checkpoints")
     main(["report", "--run", "checkpoints/rl_gen"])
-    page = Path("checkpoints/rl_gen/report/index.html").read_text(encoding="utf-8")
-    assert "python train.py fit --config" in page and "Shares of the time of a round" in page
+    page = Page(Path("checkpoints/rl_gen/report/index.html").read_text(encoding="utf-8"))
+    assert "python train.py fit --config" in page.text and "Shares of the time of a round" in page.text
 
 
 @pytest.mark.skipif(not DEMO.exists(), reason="the demo has not run here")

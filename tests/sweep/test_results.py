@@ -142,7 +142,7 @@ def test_the_page_is_whole_and_fetches_nothing(here: Path) -> None:
     assert seen.open == []
     assert page.count("<tr") == 6 and "exit &lt;code&gt; 3" in page
     assert "given up" in page and "What mattered" in page
-    assert "--deep=3 --run_name s/best_0001 " in re.sub(r"</?span>", "", page), "a command that can be copied"
+    assert "--deep=3 --run_name s/best_0001</pre>" in re.sub(r"</?span>", "", page), "a command that can be copied"
     assert "<th>model.init_args.rate</th>" not in page and "<th>rate</th>" in page
 
 
