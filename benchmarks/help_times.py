@@ -35,8 +35,10 @@ def seconds(command: list[str], repeats: int) -> tuple[float, float]:
     walls, processors = [], []
     for _ in range(repeats):
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-        subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True)
+        done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
         walls.append(time.monotonic() - began)
+        if "Traceback" in done.stderr or (done.returncode == 0) != ("--help" in command or "-c" in command):
+            raise SystemExit(f"{' '.join(command)} gave no help and no answer to a mistake:\n{done.stderr}")
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         processors.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     return min(walls), min(processors)

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
+from firm_lightning.callbacks.progress_model import Piece, line_of
 from firm_lightning.data.reader import Reader
 from firm_lightning.types import ScoringRequest, Unreadable, Verdict
+
+LINE_S = 30.0
+"""Without a terminal, a line stands for at least so many seconds."""
 
 
 class Judge(Protocol):
@@ -85,13 +98,6 @@ def card(
     else:
         _set_threads(threads)
         with _progress(console) as progress:
-            bars: dict[str, int] = {}
-
-            def show(what: str, done: int, total: int) -> None:
-                if what not in bars:
-                    bars[what] = progress.add_task(what, total=total)
-                progress.update(bars[what], completed=done)  # type: ignore[arg-type]
-
             written = card_of_critic(
                 critic=critic,
                 data=data,
@@ -102,7 +108,7 @@ def card(
                 asking=Asking(batch_size, retest, repeats, seed),
                 comparing=comparing,
                 hardware=hardware,
-                progress=show,
+                progress=_shown(progress),
             )
     console.print(written.agreement.table())
     for notice in written.agreement.notices():
@@ -128,6 +134,27 @@ def _set_threads(threads: int | None) -> None:
     import torch
 
     torch.set_num_threads(threads)
+
+
+def _shown(progress: Progress, clock: Callable[[], float] = time.monotonic) -> Callable[[str, int, int], None]:
+    """Tells how far each kind of asking is: by a bar, or, where no terminal shows one, by a line now and then."""
+    pieces: dict[str, tuple[TaskID, Piece]] = {}
+    told_s = clock()
+
+    def show(what: str, done: int, total: int) -> None:
+        nonlocal told_s
+        now_s = clock()
+        if what not in pieces:
+            pieces[what] = progress.add_task(what, total=total), Piece(what, "records", total, now_s, done, done)
+        bar, piece = pieces[what]
+        piece.advance(done - piece.done, now_s)
+        progress.update(bar, completed=done)
+        if not progress.console.is_terminal and now_s - told_s >= LINE_S:
+            told_s = now_s
+            line = line_of(None, [piece], {}, now_s)
+            progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    return show
 
 
 def _progress(console: Console) -> Progress:

@@ -6,7 +6,6 @@ import json
 import re
 import statistics
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from firm_lightning.commands.demo import number_at
-from firm_lightning.commands.lanes import lanes_progress, run_lane
+from firm_lightning.commands.lanes import run_lanes
 
 ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -71,24 +70,8 @@ def compare(
     console = Console()
     runs = {(arm, seed): f"{output.name}_{arm}_{seed}" for arm in arms for seed in seeds}
     left = [key for key, run in runs.items() if not Path(filled(result, run, key[1])).exists()]
-    with lanes_progress(console) as progress, ThreadPoolExecutor(max_workers=side_by_side) as pool:
-        bar = progress.add_task("compare", total=sum(len(arms[arm]) for arm, _ in left))
-        waiting = [
-            pool.submit(
-                run_lane,
-                [filled(command, runs[arm, seed], seed) for command in arms[arm]],
-                output / "logs",
-                progress,
-                bar,
-            )
-            for arm, seed in left
-        ]
-        try:
-            for lane in waiting:
-                lane.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    lanes = [[filled(command, runs[arm, seed], seed) for command in arms[arm]] for arm, seed in left]
+    run_lanes(lanes, output / "logs", title="compare", console=console, side_by_side=side_by_side)
     spreads = gather(arms, seeds, {key: filled(result, run, key[1]) for key, run in runs.items()}, numbers)
     values = {arm: {name: list(spread.values) for name, spread in row.items()} for arm, row in spreads.items()}
     output.mkdir(parents=True, exist_ok=True)

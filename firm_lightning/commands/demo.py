@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from firm_lightning.commands.lanes import lanes_progress, run_lane
+from firm_lightning.commands.lanes import run_lanes
 
 SHOWN = {
     "mae": "MAE",
@@ -35,7 +34,7 @@ def demo(
     """Run commands and gather what they measured in one summary and one page.
 
     The lanes of a stage run side by side, the commands of a lane one after the other. What a command prints goes to a
-    file in output/logs. The first command that fails ends the demo.
+    file in output/logs. After a command that fails no other begins.
 
     Args:
         stages: For each stage its lanes, for each lane its command lines, as they would stand after "python train.py".
@@ -50,12 +49,9 @@ def demo(
     began = time.monotonic()
     seconds: dict[str, float] = {}
     output.mkdir(parents=True, exist_ok=True)
-    with lanes_progress(console) as progress, ThreadPoolExecutor() as pool:
-        bar = progress.add_task("demo", total=sum(len(lane) for stage in stages for lane in stage))
-        for stage in stages:
-            running = [pool.submit(run_lane, lane, output / "logs", progress, bar) for lane in stage]
-            for lane_seconds in running:
-                seconds |= lane_seconds.result()
+    for number, lanes in enumerate(stages, start=1):
+        title = f"stage {number} of {len(stages)}"
+        seconds |= run_lanes(lanes, output / "logs", title=title, console=console)
     figures: dict[str, float | None] = {}
     for name, report in reports.items():
         path, _, task = report.partition("#")

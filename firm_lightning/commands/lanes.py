@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from threading import Event
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -15,31 +17,47 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 TRAIN = Path(__file__).parents[2] / "train.py"
 
 
-def lanes_progress(console: Console) -> Progress:
-    """A bar that counts finished commands."""
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
-    )
-
-
-def run_lane(commands: Sequence[str], logs: Path, progress: Progress, bar: TaskID) -> dict[str, float]:
-    """Run commands one after the other; what each prints goes to a file in ``logs``.
+def run_lanes(
+    lanes: Sequence[Sequence[str]], logs: Path, *, title: str, console: Console, side_by_side: int | None = None
+) -> dict[str, float]:
+    """Run lanes side by side, the commands of a lane one after the other; what each prints goes to a file in ``logs``.
 
     Args:
-        commands: As they would stand after "python train.py".
+        lanes: Their commands, as they would stand after "python train.py".
         logs: Folder for one file a command, named after the command and its run or config.
-        progress: Shows the commands as they start.
-        bar: Moves by one after each of them.
+        title: Of the bar that counts finished commands.
+        console: Shows the bar, and the commands as they start.
+        side_by_side: Lanes at a time; None: all.
 
     Returns:
-        Seconds that each took.
+        Seconds that each command took.
 
     Raises:
-        ValueError: A command failed; those after it do not run.
+        ValueError: A command failed; none began after it.
     """
-    seconds = {}
+    seconds: dict[str, float] = {}
+    stopping = Event()
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console) as progress, ThreadPoolExecutor(side_by_side or len(lanes) or 1) as pool:
+        bar = progress.add_task(title, total=sum(map(len, lanes)))
+        running = [pool.submit(_run_lane, lane, logs, progress, bar, stopping) for lane in lanes]
+        try:
+            for lane in as_completed(running):
+                seconds |= lane.result()
+        except BaseException:
+            stopping.set()
+            raise
+    return seconds
+
+
+def _run_lane(
+    commands: Sequence[str], logs: Path, progress: Progress, bar: TaskID, stopping: Event
+) -> dict[str, float]:
+    seconds: dict[str, float] = {}
     logs.mkdir(parents=True, exist_ok=True)
     for command in commands:
+        if stopping.is_set():
+            return seconds
         words = shlex.split(command)
         log = logs / f"{log_name(words)}.log"
         progress.console.print(f"python train.py {command}", markup=False, style="dim", soft_wrap=True)

@@ -11,7 +11,8 @@ from typing import Any
 
 FILES_THAT_ANSWER = frozenset((".safetensors", ".bin", ".json", ".jinja", ".txt", ".model"))
 """Of a saved model: weights, config, tokenizer and chat template. Cards and recipes beside them answer nothing."""
-NOTES = frozenset(("written_by_firm_lightning.json",))
+NOTES = frozenset(("written_by_firm_lightning.json", "card.json", "asked.json", "report.json"))
+"""Beside a model, but about it: what made it, and what an alignment card that lies in its folder is made of."""
 ANSWER_SETTINGS = (
     "max_new_tokens",
     "expected_score",

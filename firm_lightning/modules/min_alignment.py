@@ -15,13 +15,17 @@ from firm_lightning.critics.identity import identify, short
 from firm_lightning.modules.alignment_card import REPEATED, card_file, directions, meets, read_card
 from firm_lightning.types import TASKS
 
+SPEED_ALONE = frozenset(("attention",))
+"""Of what identifies a critic's answers, settings that hardly change them."""
+
 
 @dataclass(frozen=True, slots=True)
 class MinAlignment:
     """How well the critic must agree before it may teach.
 
-    The card must be of the critic that teaches (a folder by the hash of its files, a served critic by its name) and of
-    the rubrics that it is asked.
+    The card must be of the critic that teaches (a folder by the hash of its files, a served critic by its name), with
+    the settings that its answers depend on, and of the rubrics that it is asked. The second engine of a card (parity)
+    may teach by it where limits say how alike the two must answer: parity_scores of every task that has a limit.
 
     Args:
         card: The card.json that "python train.py card" wrote, or its folder.
@@ -63,7 +67,8 @@ class MinAlignment:
             return [f"min_alignment is set, but {type(reward).__name__} has no critic; leave min_alignment out"]
         file, card = card_file(self.card), read_card(self.card)
         try:
-            of_another = [*_another_critic(card, critic), *_another_rubric(card, getattr(reward, "rubrics", {}))]
+            rubrics = getattr(reward, "rubrics", {})
+            of_another = [*self._another_critic(card, critic), *self._another_rubric(card, rubrics)]
             below = list(self._below(card["tasks"]))
         except (KeyError, TypeError, AttributeError) as error:
             return [f"{file}: the card is damaged ({error!r}); make it again with: python train.py card"]
@@ -85,6 +90,41 @@ class MinAlignment:
             elif not meets(value, limit, ways[figure]):
                 yield f"{name} is {value:.4g}{_interval(tasks[task], figure)}, the limit is {ways[figure]} {limit:g}"
 
+    @property
+    def _tasks(self) -> set[str]:
+        return {name.partition(".")[0] for name in self.limits}
+
+    def _another_critic(self, card: Mapping[str, Any], critic: object) -> Iterator[str]:
+        measured, teaching = card["critic"], identify(critic)
+        if measured is None:
+            yield "the card was made from predictions and does not say which critic gave them"
+            return
+        if measured["fingerprint"] != teaching.fingerprint:
+            second = card["parity_critic"]
+            if second is None or second["fingerprint"] != teaching.fingerprint:
+                yield (
+                    f"the card is of another critic: it measured '{measured['name']}' "
+                    f"({short(measured['fingerprint'])}), and {teaching} would teach"
+                )
+                return
+            measured = second
+            if missing := sorted(name for task in self._tasks if (name := f"{task}.parity_scores") not in self.limits):
+                yield f"{teaching} is the card's second engine; to teach by it give limits of {', '.join(missing)}"
+        yield from _other_settings(measured["settings"], teaching.settings)
+
+    def _another_rubric(self, card: Mapping[str, Any], rubrics: Mapping[str, Any]) -> Iterator[str]:
+        for task, rubric in rubrics.items():
+            measured = card["rubrics"].get(task)
+            asked = f"'{rubric.name}' ({rubric.sha256[:12]}) would be asked"
+            if measured is None:
+                if task in self._tasks & card["tasks"].keys():
+                    yield f"'{task}' was measured with the questions of its records, not with a rubric, and {asked}"
+            elif measured["sha256"] != rubric.sha256:
+                yield (
+                    f"the card is of another rubric: '{task}' was measured with '{measured['name']}' "
+                    f"({measured['sha256'][:12]}), and {asked}"
+                )
+
 
 def refuse_unaligned(min_alignment: MinAlignment, reward: object, trainer: pl.Trainer) -> None:
     """Stop every process if the critic may not teach; the first one alone reads the card and the critic's files.
@@ -98,27 +138,11 @@ def refuse_unaligned(min_alignment: MinAlignment, reward: object, trainer: pl.Tr
         raise ValueError(trouble)
 
 
-def _another_critic(card: Mapping[str, Any], critic: object) -> Iterator[str]:
-    measured = card["critic"]
-    if measured is None:
-        yield "the card was made from predictions and does not say which critic gave them"
-        return
-    teaching = identify(critic)
-    if measured["fingerprint"] != teaching.fingerprint:
-        yield (
-            f"the card is of another critic: it measured '{measured['name']}' ({short(measured['fingerprint'])}), and "
-            f"{teaching} would teach"
-        )
-
-
-def _another_rubric(card: Mapping[str, Any], rubrics: Mapping[str, Any]) -> Iterator[str]:
-    for task, rubric in rubrics.items():
-        measured = card["rubrics"].get(task)
-        if measured is not None and measured["sha256"] != rubric.sha256:
-            yield (
-                f"the card is of another rubric: '{task}' was measured with '{measured['name']}' "
-                f"({measured['sha256'][:12]}), and '{rubric.name}' ({rubric.sha256[:12]}) would be asked"
-            )
+def _other_settings(measured: Mapping[str, Any], teaching: Mapping[str, Any]) -> Iterator[str]:
+    for name in sorted({*measured, *teaching} - SPEED_ALONE):
+        if measured.get(name) != teaching.get(name):
+            was, would = measured.get(name, "not set"), teaching.get(name, "not set")
+            yield f"the critic was measured with {name} {was}, and would teach with {name} {would}"
 
 
 def _interval(task: Mapping[str, Any], figure: str) -> str:

@@ -13,7 +13,7 @@ from firm_lightning.report.templates import styles, template
 
 TILES = ("n", "mae", "exact", "within_one", "spearman", "pairwise", "qwk", "bias", "unreadable_rate")
 BREAKDOWN = ("n", "mae", "exact", "pairwise", "bias", "unreadable_rate")
-GATE = ("pairwise", "mae")
+GATE = ("pairwise", "mae", "unreadable_rate")
 """Figures that the page shows how to make limits of."""
 NAMES = {
     "critic": "Which critic it was",
@@ -188,7 +188,8 @@ def _gate(tasks: Mapping[str, Any]) -> list[str]:
         for key in GATE:
             value = part["figures"].get(key)
             if value is not None:
-                limit = math.floor(value * 20) / 20 if key == "pairwise" else math.ceil(value * 20) / 20
+                steps = 100 if key == "unreadable_rate" else 20
+                limit = (math.floor if key == "pairwise" else math.ceil)(value * steps) / steps
                 lines.append(f"{task}.{key}: {limit:g}")
     return lines
 

@@ -35,8 +35,9 @@ class Plan:
 
 
 SPEED = "Time, speed and memory"
-REPEATED = ("round/critic/reward", "round/critic/unreadable_share", "lr-AdamW/pg2")
+REPEATED = ("round/critic/reward", "round/critic/unreadable_share")
 """Logged under another name too."""
+RATE = "train/learning_rate"
 ROUND, HELD = "pictures of the round", "unseen prompts"
 
 
@@ -46,7 +47,7 @@ def chart_groups(metrics: Metrics) -> list[ChartGroup]:
     groups = []
     for title, plans in (
         ("What was learnt", [*_reward_plans(), *_agreement_plans(metrics)]),
-        ("How it was learnt", _learning_plans()),
+        ("How it was learnt", _learning_plans(left)),
         ("Watch-dogs", _watch_plans(left)),
         (SPEED, _speed_plans(left)),
     ):
@@ -97,7 +98,8 @@ def _agreement_plans(metrics: Metrics) -> list[Plan]:
     return plans
 
 
-def _learning_plans() -> list[Plan]:
+def _learning_plans(left: Iterable[str]) -> list[Plan]:
+    rates = [name for name in sorted(left) if name.startswith(RATE)]
     return [
         Plan("Loss", {"train/loss": "training", "val/loss": "validation"}),
         Plan(
@@ -121,10 +123,7 @@ def _learning_plans() -> list[Plan]:
             },
             "Shares, 0 to 1.",
         ),
-        Plan(
-            "Learning rate",
-            {"train/learning_rate": "learning rate", "lr-AdamW": "learning rate", "lr-AdamW/pg1": "learning rate"},
-        ),
+        Plan("Learning rate", {name: f"learning rate {name.removeprefix(RATE).strip('/')}".strip() for name in rates}),
         Plan("Gradient norm", {"train/gradient_norm": "before clipping"}),
     ]
 

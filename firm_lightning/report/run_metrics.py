@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from firm_lightning.data.records import BadRecord
 
 TRAINING = ("train/", "round/")
 """Beginnings of names that only a training logs."""
@@ -31,10 +30,12 @@ class Metrics:
     Attributes:
         series: The finite numbers.
         starts: How many starts of the run logged something of a training.
+        problems: What of the files could not be read, a sentence each.
     """
 
     series: Mapping[str, tuple[Point, ...]] = field(default_factory=dict)
     starts: int = 0
+    problems: tuple[str, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -57,16 +58,14 @@ def read_metrics(run: Path) -> Metrics:
     """Join all starts of a run. What a start logs replaces all that earlier ones logged from its first step on.
 
     So a run that was resumed is told as one, and one that was begun anew takes the place of the run before it. Tests
-    and validations by themselves are left out.
-
-    Raises:
-        BadRecord: A file is damaged.
+    and validations by themselves are left out, and so is a damaged line, which costs no other.
     """
     versions = sorted(run.glob("metrics/version_*/metrics.csv"), key=lambda path: int(path.parent.name.split("_")[1]))
     found: dict[str, dict[int, Point]] = {}
-    starts = 0
+    starts, problems = 0, []
     for path in versions:
-        rows = _rows(path)
+        rows, problem = _rows(path)
+        problems += [problem] if problem else []
         if not any(name.startswith(TRAINING) for _, _, values in rows for name in values):
             continue
         starts += 1
@@ -78,23 +77,33 @@ def read_metrics(run: Path) -> Metrics:
             for name, value in values.items():
                 found.setdefault(name, {})[step] = Point(step, value, epoch)
     series = {name: tuple(points[step] for step in sorted(points)) for name, points in found.items() if points}
-    return Metrics(series, starts)
+    return Metrics(series, starts, tuple(problems))
 
 
-def _rows(path: Path) -> list[tuple[int, int | None, dict[str, float]]]:
-    """Step, epoch and finite numbers of each row of a training."""
-    rows = []
-    with path.open(encoding="utf-8", newline="") as file:
-        for number, row in enumerate(csv.DictReader(file), start=2):
-            try:
-                step, epoch = int(row.pop("step")), row.pop("epoch", "")
-                values = {name: float(value) for name, value in row.items() if value and not name.startswith(TEST)}
-                finite = {name: value for name, value in values.items() if math.isfinite(value)}
-                rows.append((step, int(epoch) if epoch else None, finite))
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                problem = f"no row of logged numbers ({error!r})"
-                raise BadRecord(f"{path}:{number}", problem, "Remove the line, or the file.") from error
-    return [row for row in rows if row[2]]
+Row = tuple[int, int | None, dict[str, float]]
+"""Step, epoch and finite numbers."""
+
+
+def _rows(path: Path) -> tuple[list[Row], str]:
+    """The rows of a training, and what is to be said of lines that are none; a last line without its end is unsaid."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    rows, damaged = [], []
+    reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
+    for row in reader:
+        try:
+            rows.append(_row(row))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            damaged.append(reader.line_num)
+    problem = f"{path}:{damaged[0]}: left out, no row of logged numbers" if damaged else ""
+    more = f"; and {len(damaged) - 1} more lines" if len(damaged) > 1 else ""
+    return [row for row in rows if row[2]], problem + more
+
+
+def _row(row: dict[str, str]) -> Row:
+    step, epoch = int(row.pop("step")), row.pop("epoch", "")
+    values = {name: float(value) for name, value in row.items() if value and not name.startswith(TEST)}
+    finite = {name: value for name, value in values.items() if math.isfinite(value)}
+    return step, int(epoch) if epoch else None, finite
 
 
 def thinned(points: Sequence[Point], most: int) -> list[Point]:

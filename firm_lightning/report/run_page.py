@@ -10,7 +10,6 @@ import yaml
 
 from firm_lightning.data.picture_files import write_text
 from firm_lightning.data.picture_records import PICTURES_NAME
-from firm_lightning.data.records import BadRecord
 from firm_lightning.report.run_charts import ChartGroup, chart_groups
 from firm_lightning.report.run_metrics import Metrics, read_metrics
 from firm_lightning.report.run_parts import (
@@ -66,16 +65,16 @@ def run_report(run: Path, *, output: Path | None = None, before: Path | None = N
 def view_of(run: Path, *, before: Path | None = None) -> RunView:
     """Read a run folder; see ``run_report``."""
     test = run / "test"
-    metrics, notes = _metrics(run)
+    metrics = read_metrics(run)
     if not metrics.series and not test.is_dir() and not any(run.glob("config_*.yaml")):
         raise ValueError(f"{run}: no run folder (no metrics, no config_*.yaml, no test); give checkpoints/<run_name>")
-    if before is None and (other := run.parent / f"{run.name}_before" / "test").is_dir():
-        before = other
+    notes = [*metrics.problems]
+    if before is None:
+        before, shown = _drawn(test, run.parent / f"{run.name}_before" / "test", notes)
+    else:
+        shown = drawings(test, before) if (test / PICTURES_NAME).is_file() else []
     folders = {"result": test} if before is None else {"before": before, "after": test}
     tables = [evaluation_table(folders), agreement_table("Agreement", {"": (test / "report.json", None)})]
-    shown: list[Drawing] = []
-    if (test / PICTURES_NAME).is_file():
-        shown = drawings(test, before)
     origin = read_origin(run)
     return RunView(
         name=run.resolve().name,
@@ -95,17 +94,24 @@ def render(name: str, **values: Any) -> str:
     return template(name).render(css=css, shown_drawings=SHOWN_DRAWINGS, **values)
 
 
-def _metrics(run: Path) -> tuple[Metrics, list[str]]:
-    try:
-        return read_metrics(run), []
-    except BadRecord as error:
-        return Metrics(), [f"No curves: {error}"]
+def _drawn(test: Path, before: Path, notes: list[str]) -> tuple[Path | None, list[Drawing]]:
+    """The folder of before, if it can be set beside the test, and what to show; what cannot is noted."""
+    found = before if before.is_dir() else None
+    for folder in dict.fromkeys((found, None)):
+        try:
+            return folder, drawings(test, folder) if (test / PICTURES_NAME).is_file() else []
+        except ValueError as error:  # BadRecord is one
+            notes.append(f"No pictures{' before and after' if folder else ''}: {error}")
+    return None, []
 
 
 def _subtitle(metrics: Metrics, origin: Origin) -> str:
     """What was trained, for how long, in how many starts."""
     words: list[str] = []
-    config = yaml.safe_load(origin.config) if origin.config else None
+    try:
+        config = yaml.safe_load(origin.config) if origin.config else None
+    except yaml.YAMLError:  # the page shows it as it is
+        config = None
     model = config.get("model") if isinstance(config, dict) else None
     if isinstance(model, dict) and "class_path" in model:
         words.append(str(model["class_path"]).rpartition(".")[2])

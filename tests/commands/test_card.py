@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from firm_lightning import cli
+from firm_lightning.commands.card import _progress, _shown
 from tests.commands.stopped import error_of
 from tests.report.card_world import write_set
 
@@ -29,6 +31,17 @@ def test_card_measures_and_writes(folder: Path, capsys: pytest.CaptureFixture[st
     assert shown.endswith("out/card.json\nout/index.html\n")
     figures = json.loads(Path("out/card.json").read_text())["tasks"]["alignment"]["figures"]
     assert (figures["mae"], figures["retest_scores"]) == (0.8, 1.0)
+
+
+def test_a_log_file_is_told_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    times = iter((0.0, 0.0, 10.0, 31.0, 40.0))  # of making it, of the first answers, ...
+    with _progress(Console(force_terminal=False, width=100)) as progress:
+        show = _shown(progress, clock=lambda: next(times))
+        told = []
+        for done in (0, 10, 31, 40):
+            show("judging", done, 100)
+            told.append(capsys.readouterr().out)
+    assert told == ["", "", "judging 31/100 records, 1/s, 0:01:09 left\n", ""]
 
 
 def test_card_takes_predictions_that_are_there(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

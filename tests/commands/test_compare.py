@@ -52,14 +52,15 @@ def test_what_would_compare_nothing_is_refused(
 def test_finished_runs_are_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[list[str]] = []
 
-    def lane(commands: list[str], logs: Path, progress: object, bar: object) -> dict[str, float]:
-        ran.append(commands)
-        _, name, seed = commands[0].split()
-        file = tmp_path / f"{name}.json"
-        file.write_text(json.dumps({"means": {"x": 10.0 + int(seed)}}), encoding="utf-8")
+    def write(lanes: list[list[str]], logs: Path, **settings: object) -> dict[str, float]:
+        for commands in lanes:
+            ran.append(commands)
+            _, name, seed = commands[0].split()
+            file = tmp_path / f"{name}.json"
+            file.write_text(json.dumps({"means": {"x": 10.0 + int(seed)}}), encoding="utf-8")
         return {}
 
-    monkeypatch.setattr(module, "run_lane", lane)
+    monkeypatch.setattr(module, "run_lanes", write)
     settings = {
         "result": str(tmp_path / "{run}.json"),
         "numbers": {"x": "means.x"},

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from firm_lightning.critics.http_critic import HttpCritic
 from firm_lightning.critics.identity import identify
 from firm_lightning.critics.local import LocalCritic
 from firm_lightning.critics.start import Pretrained
@@ -27,7 +28,8 @@ def write(folder: Path, critic: LocalCritic | None, **changes: Any) -> Path:
     who = None if critic is None else identify(critic)
     card = {
         "format": CARD_FORMAT,
-        "critic": None if who is None else {"name": who.name, "fingerprint": who.fingerprint},
+        "critic": None if who is None else {key: getattr(who, key) for key in ("name", "fingerprint", "settings")},
+        "parity_critic": None,
         "rubrics": {"alignment": {"name": "alignment", "sha256": "a" * 64}},
         "tasks": {"alignment": {"figures": FIGURES, "intervals_95": {"pairwise": [0.85, 0.893]}}},
     }
@@ -105,6 +107,44 @@ def test_a_card_of_another_critic_or_rubric_is_no_proof(tmp_path: Path) -> None:
     assert (
         trouble(card, limits, Brightness())
         == "min_alignment is set, but Brightness has no critic; leave min_alignment out"
+    )
+
+
+def test_a_card_of_other_settings_is_no_proof(tmp_path: Path) -> None:
+    start = Pretrained(path=str(saved(tmp_path / "critic")))
+    card = write(tmp_path, LocalCritic(start=start, max_new_tokens=1024))
+    limits = {"alignment.mae": 0.5}
+    assert trouble(card, limits, reward_of(LocalCritic(start=start, max_new_tokens=1024, batch_size=3))) == ""
+    assert trouble(card, limits, reward_of(LocalCritic(start=start, max_new_tokens=8))) == (
+        f"{card}: the critic was measured with max_new_tokens 1024, and would teach with max_new_tokens 8. "
+        "Make a card of the critic that teaches: python train.py card"
+    )
+
+
+def test_a_task_that_was_measured_without_a_rubric_is_no_proof(tmp_path: Path) -> None:
+    critic = local(saved(tmp_path / "critic"))
+    card = write(tmp_path, critic, rubrics={})
+    assert trouble(card, {"alignment.mae": 0.5}, reward_of(critic)) == (
+        f"{card}: 'alignment' was measured with the questions of its records, not with a rubric, and 'alignment' "
+        "(aaaaaaaaaaaa) would be asked. Make a card of the critic that teaches: python train.py card"
+    )
+
+
+def test_the_second_engine_of_a_card_may_teach_where_parity_has_a_limit(tmp_path: Path) -> None:
+    critic, served = local(saved(tmp_path / "critic")), HttpCritic(endpoints=["http://localhost:1"], model="served")
+    who = identify(served)
+    second = {key: getattr(who, key) for key in ("name", "fingerprint", "settings")}
+    figures = FIGURES | {"parity_scores": 0.98}
+    tasks = {"alignment": {"figures": figures, "intervals_95": {}}}
+    card = write(tmp_path, critic, parity_critic=second, tasks=tasks)
+    limits = {"alignment.mae": 0.5}
+    assert trouble(card, limits, reward_of(served)) == (
+        f"{card}: {who} is the card's second engine; to teach by it give limits of alignment.parity_scores. "
+        "Make a card of the critic that teaches: python train.py card"
+    )
+    assert trouble(card, limits | {"alignment.parity_scores": 0.95}, reward_of(served)) == ""
+    assert "alignment.parity_scores is 0.98, the limit is at least 0.99" in trouble(
+        card, limits | {"alignment.parity_scores": 0.99}, reward_of(served)
     )
 
 

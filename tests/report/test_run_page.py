@@ -94,11 +94,32 @@ def test_a_damaged_part_costs_no_other(tmp_path: Path) -> None:
     metrics = run / "metrics" / "version_0" / "metrics.csv"
     metrics.write_text(metrics.read_text() + "0,x,1,1,1,1\n")
     page = page_of(run)
-    assert "This page is not whole No curves:" in page.text and "metrics.csv:4: no row of logged numbers" in page.text
+    assert "This page is not whole" in page.text and "metrics.csv:4: left out, no row of logged numbers" in page.text
     assert "last.ckpt: cannot be read as a checkpoint" in page.text
     assert "evaluation.json cannot be read (JSONDecodeError" in page.text
     assert "reward 0.250" in page.text, "what was measured before is still there"
     assert f"python train.py fit --config {run / 'config_fit.yaml'}" in page.text
+
+
+def test_pictures_that_cannot_be_read_cost_no_other_part(tmp_path: Path) -> None:
+    run = run_folder(tmp_path)
+    before = tmp_path / "rl_before" / "test" / "pictures.jsonl"
+    before.write_text(before.read_text()[:-5])
+    page = page_of(run)
+    assert "No pictures before and after: " in page.text and "pictures.jsonl:2" in page.text
+    assert middle_reds(page) == [250, 250], "those of the result alone"
+    (run / "test" / "pictures.jsonl").write_text("{")
+    assert "No pictures: " in page_of(run).text
+    with pytest.raises(ValueError, match=r"pictures\.jsonl:2"):
+        page_of(run, before=tmp_path / "rl_before" / "test")  # asked for by name
+
+
+def test_a_config_that_is_no_yaml_is_shown_as_it_is(tmp_path: Path) -> None:
+    run = run_folder(tmp_path)
+    (run / "last.ckpt").unlink()
+    (run / "config_fit.yaml").write_text("model: [")
+    page = page_of(run)
+    assert "Resolved config (1 lines) model: [" in page.text and "rl 2 rounds, 16 steps, 1 start" in page.text
 
 
 def test_without_a_record_the_config_file_repeats_it(tmp_path: Path) -> None:
