@@ -121,11 +121,12 @@ class Engine:
     def _begin(self, seen: Survey, *, keeps_extent: bool = False) -> None:
         negatives = self._pipeline.negatives
         extends = {
+            "items": seen.fingerprint,
             "retries": self._retries,
             "retest_share": self._retest_share,
             "negatives.share": 0.0 if negatives is None else negatives.share,
         }
-        decides = deciding(self._pipeline, items=seen.fingerprint)
+        decides = deciding(self._pipeline)
         self._folder.begin(decides=decides, extends=extends, keeps_extent=keeps_extent)
 
     def _walk(self, journal: Journal, progress: Progress) -> Walk:

@@ -90,7 +90,7 @@ class RecordMaker:
         if work.is_over:
             return
         rated: set[str] = set()
-        for stage in self._pipeline.stages:
+        for stage in self._pipeline.rating_stages(work.item):
             rating = work.outputs.get(stage.name)
             if not isinstance(rating, Rating) or rating.task in rated:
                 continue

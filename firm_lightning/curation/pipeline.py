@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from firm_lightning.protocols import Stage
+from firm_lightning.curation.described import described, made_alike
+from firm_lightning.protocols import Annotator, Stage
 from firm_lightning.types import CuratedRecord, Item
 
 REWRITTEN = "-rewritten"
@@ -82,12 +84,15 @@ class Negatives:
 class Pipeline:
     """The stages of a curation run.
 
+    Stages whose annotators were made with the same settings share one, so that its weights are loaded once.
+
     Args:
         stages: In order; a stage may read what those before it found. Ratings become records.
         negatives: How mismatched items are made; null makes none.
 
     Raises:
-        ValueError: No stages, two of one name, or one that reads what no earlier stage gives.
+        ValueError: No stages, two of one name, one that reads what no earlier stage gives or asks what another asks,
+            or two annotators of one name.
     """
 
     def __init__(self, *, stages: list[Stage], negatives: Negatives | None = None) -> None:
@@ -96,6 +101,8 @@ class Pipeline:
         if not stages:
             raise ValueError("pipeline: there are no stages; name at least one that gives a rating")
         _check_reads([*stages, *self.negatives_stages])
+        _share_annotators(self.all_stages)
+        _check_answers(self.all_stages)
         if negatives is not None and negatives.check is not None:
             _check_of_twins(negatives.check, self.inherited() | {negatives.rewrite.name})
 
@@ -116,6 +123,11 @@ class Pipeline:
             if not stage.sees_prompt and names.issuperset(stage.reads):
                 names.add(stage.name)
         return frozenset(names)
+
+    def rating_stages(self, item: Item) -> list[Stage]:
+        """The stages whose ratings of an item are its own; a rewritten item shares the others with its parent."""
+        shared = self.inherited() if item.parent else frozenset()
+        return [stage for stage in self.stages if stage.name not in shared]
 
     def named(self, name: str) -> Stage:
         """A stage by its name.
@@ -153,6 +165,8 @@ def is_chosen(item_id: str, share: float, purpose: str) -> bool:
 def _check_reads(stages: Sequence[Stage]) -> None:
     known: list[str] = []
     for stage in stages:
+        if "/" in stage.name or "\\" in stage.name or stage.name.startswith("."):
+            raise ValueError(f"pipeline: stage '{stage.name}' must have a name that a file can have")
         if stage.name in known:
             raise ValueError(f"pipeline: two stages are named '{stage.name}'; give each a name of its own")
         for name in stage.reads:
@@ -162,6 +176,40 @@ def _check_reads(stages: Sequence[Stage]) -> None:
                     f"pipeline: stage '{stage.name}' reads '{name}', which is no stage before it (those are: {given})"
                 )
         known.append(stage.name)
+
+
+def _share_annotators(stages: Sequence[Stage]) -> None:
+    """Give stages whose annotators are alike the first of them: a YAML anchor makes one for each place."""
+    known: list[Annotator] = []
+    for stage in stages:
+        if stage.annotator is None:
+            continue
+        for other in known:
+            if made_alike(other, stage.annotator):
+                stage.annotator = other  # type: ignore[misc]
+        if not any(other is stage.annotator for other in known):
+            known.append(stage.annotator)
+
+
+def _check_answers(stages: Sequence[Stage]) -> None:
+    """Answers are remembered by annotator, question and pictures: nobody may be given what is another's."""
+    annotators: dict[str, object] = {}
+    questions: dict[str, str] = {}
+    for stage in stages:
+        if stage.annotator is None:
+            continue
+        name, settings = stage.annotator.name, described(stage.annotator)
+        if annotators.setdefault(name, settings) != settings:
+            raise ValueError(
+                f"pipeline: stage '{stage.name}' has another annotator named '{name}', with other settings; each would "
+                "be given the other's answers: give it a `name` of its own"
+            )
+        asked = json.dumps({**described(stage), "name": "", "annotator": name}, sort_keys=True)
+        if (other := questions.setdefault(asked, stage.name)) != stage.name:
+            raise ValueError(
+                f"pipeline: stage '{stage.name}' asks '{name}' just what '{other}' asks, and would be given the same "
+                "answers; for a second opinion give it an annotator with a `name` of its own"
+            )
 
 
 def _check_of_twins(check: Stage, readable: frozenset[str]) -> None:

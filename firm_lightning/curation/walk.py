@@ -79,7 +79,11 @@ class Walk:
         for stage in self._pipeline.stages:
             if stage.annotator is None:
                 continue
-            rated = [work for work in chosen if isinstance(work.outputs.get(stage.name), Rating)]
+            rated = [
+                work
+                for work in chosen
+                if isinstance(work.outputs.get(stage.name), Rating) and stage in self._pipeline.rating_stages(work.item)
+            ]
             for work, answer in self._asker.again(stage, rated):
                 first = work.outputs[stage.name]
                 assert isinstance(first, Rating)
@@ -90,10 +94,13 @@ class Walk:
 
     def _twins(self, negatives: Negatives, works: Sequence[Work], check: Stage | None) -> dict[str, Work]:
         """Rewritten items by the id of their parents; those that are no mismatches are over."""
+        checked_by = set() if check is None else set(check.reads) - {negatives.rewrite.name}
         drafts = [
             Work(work.item, dict(work.outputs))
             for work in works
-            if negatives.takes(work.item.id) and work.read_by(negatives.rewrite) is not None
+            if negatives.takes(work.item.id)
+            and work.read_by(negatives.rewrite) is not None
+            and work.outputs.keys() >= checked_by  # what could not be checked need not be rewritten
         ]
         self._asker.run(negatives.rewrite, drafts)
         inherited = self._pipeline.inherited()

@@ -70,7 +70,7 @@ def test_items_that_cannot_be_asked_about_are_told(tmp_path: Path) -> None:
 
 
 def test_the_table_says_what_it_is_made_of(tmp_path: Path) -> None:
-    stages = [Scene(name=name, annotator=Scripted(), prompt="what?") for name in ("one", "two")]
+    stages = [Scene(name=name, annotator=Scripted(), prompt=f"{name}?!") for name in ("one", "two")]
     found = estimate(pipeline=Pipeline(stages=stages), sample=items(tmp_path, 2), items=4, prices={}, assumed=ASSUMED)
     console = Console(width=200)
     with console.capture() as captured:

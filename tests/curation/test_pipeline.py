@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from firm_lightning.curation.http_annotator import HttpAnnotator
 from firm_lightning.curation.pipeline import Negatives, Pipeline, is_chosen, rewritten
 from firm_lightning.types import Item
 from tests.curation.scripted import Scene, Scripted, editing
@@ -79,3 +80,46 @@ def test_a_rewritten_item_stays_with_its_parent() -> None:
         id="a-rewritten", images=(), prompt="new", generator="g", origin="f:1", extra={"k": 1}, group="a", parent="a"
     )
     assert rewritten(Item(id="a", images=(), prompt="", group="g"), "new").group == "g"
+
+
+def test_annotators_of_one_making_are_one() -> None:
+    """A YAML anchor makes an object for each place where it stands; weights are to be loaded once."""
+
+    def annotator(model: str) -> HttpAnnotator:
+        return HttpAnnotator(endpoints=["http://localhost:1"], model=model)
+
+    one, same, other = annotator("a"), annotator("a"), annotator("b")
+    stages = [Scene(name=f"s{n}", annotator=each, prompt=f"{n}?") for n, each in enumerate((one, same, other))]
+    rewrite = Scene(name="rewrite", annotator=annotator("a"), prompt="another {prompt}?")
+    Pipeline(stages=stages, negatives=Negatives(share=0.5, rewrite=rewrite))
+    assert [stage.annotator for stage in (*stages, rewrite)] == [one, one, other, one]
+
+
+def test_annotators_that_would_answer_for_each_other_are_refused() -> None:
+    stages = [
+        Scene(name="first", annotator=Scripted(name="a"), prompt="?"),
+        Scene(name="second", annotator=Scripted(name="a", pause_s=1.0), prompt="!"),
+    ]
+    message = (
+        "pipeline: stage 'second' has another annotator named 'a', with other settings; each would be given the "
+        "other's answers: give it a `name` of its own"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        Pipeline(stages=stages)
+
+
+def test_a_second_opinion_needs_a_second_annotator() -> None:
+    message = (
+        "pipeline: stage 'b' asks 'scripted' just what 'a' asks, and would be given the same answers; for a second "
+        "opinion give it an annotator with a `name` of its own"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        Pipeline(stages=[scene("a"), scene("b")])
+    Pipeline(stages=[scene("a"), Scene(name="b", annotator=Scripted(name="other"), prompt="{prompt}")])
+
+
+@pytest.mark.parametrize("name", ["../out", "a/b", ".hidden", "a\\b"])
+def test_names_of_stages_are_names_of_files(name: str) -> None:
+    message = f"pipeline: stage '{name}' must have a name that a file can have"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        Pipeline(stages=[scene(name)])
