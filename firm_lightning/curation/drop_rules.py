@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import json
+import logging
 import re
 import unicodedata
 from collections import Counter
@@ -17,6 +18,8 @@ from firm_lightning.curation.contradictions import contradiction
 from firm_lightning.data.reader import Reader
 from firm_lightning.data.records import BadRecord
 from firm_lightning.types import CuratedRecord, Judgement
+
+_log = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -32,7 +35,8 @@ class Disagreement:
     """Drops what a second annotator scored otherwise.
 
     Records are paired by id and task, and only if both were asked about the same prompt (an instruction that each run
-    rewrote for itself is another question). A record that the other has not, or has not scored, stays.
+    rewrote for itself is another question). A record that the other has not, or has not scored, stays; how many were
+    compared is logged if it is not all.
 
     Args:
         other: The second annotator's records: the folder of its run (all that it labelled), a ``set`` folder, a JSONL
@@ -47,21 +51,33 @@ class Disagreement:
         self.most = most
 
     def dropped(self, records: Sequence[CuratedRecord]) -> dict[str, str]:
-        """See ``DropRule``; raises ``BadRecord`` if the other's records cannot be read."""
-        wanted = {(record.judgement.task, record.judgement.id) for record in records}
-        others = {
-            (judgement.task, judgement.id): judgement
-            for judgement in self._others()
-            if (judgement.task, judgement.id) in wanted
+        """See ``DropRule``.
+
+        Raises:
+            BadRecord: The other's records cannot be read, or none of them can be compared.
+        """
+        asked = {
+            (own.task, own.id): (hash(own.prompt), own.score_1to5) for own in (record.judgement for record in records)
         }
+        compared = 0
         found: dict[str, str] = {}
-        for own in (record.judgement for record in records):
-            second = others.get((own.task, own.id))
-            if second is None or second.prompt != own.prompt or own.score_1to5 is None or second.score_1to5 is None:
+        for second in self._others():
+            prompt, score = asked.pop((second.task, second.id), (0, None))
+            if prompt != hash(second.prompt) or score is None or second.score_1to5 is None:
                 continue
-            if abs(own.score_1to5 - second.score_1to5) > self.most:
-                found[own.id] = f"score {own.score_1to5}, but {second.score_1to5} from the second annotator"
+            compared += 1
+            if abs(score - second.score_1to5) > self.most:
+                found[second.id] = f"score {score}, but {second.score_1to5} from the second annotator"
+        self._tell(compared, len(records))
         return found
+
+    def _tell(self, compared: int, count: int) -> None:
+        name = AuditSet(source=self.other).name
+        if count and not compared:
+            problem = f"nothing to compare: no score for the same id, task and prompt as one of the {count:,} records"
+            raise BadRecord(name, problem, "Give the second annotator's run over the same items.")
+        if compared < count:
+            _log.warning("compared %d of %d records with %s", compared, count, name)
 
     def _others(self) -> Iterator[Judgement]:
         # A run keeps all its labels, of which its set, balanced and divided, holds only some.
@@ -94,7 +110,8 @@ def _read_labels(path: Path) -> Iterator[Judgement]:
 class ContradictsItself:
     """Drops a record whose reasoning states another score than its own, or the opposite of it.
 
-    Only what is beyond doubt counts (``firm_lightning.curation.contradictions`` says what that is); English only.
+    Only what is beyond doubt counts (``firm_lightning.curation.contradictions`` says what that is); English only. The
+    stage ``Score`` refuses such answers itself: the rule is for records of an earlier version or of another stage.
     """
 
     def dropped(self, records: Sequence[CuratedRecord]) -> dict[str, str]:
@@ -139,7 +156,8 @@ class LeaksFormat:
     r"""Drops reasoning that holds pieces of the answer form: JSON keys, ``\boxed{``, thinking tags, special tokens.
 
     Taught as reasoning they would come twice in an answer, and its score could be read from the wrong place. The bare
-    words (``the score``, ``boxed``) are no such piece, nor is a code fence in a picture's text.
+    words (``the score``, ``boxed``) are no such piece, nor is a code fence in a picture's text. The stage ``Score``
+    refuses such answers itself: the rule is for records of an earlier version or of another stage.
     """
 
     PIECES = re.compile(

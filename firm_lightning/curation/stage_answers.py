@@ -1,7 +1,8 @@
 """What an annotator wrote -> words, a yes or no, or a score; or why it is none of them. Nothing is made up.
 
-Every answer must have come to its end, say something, and be mostly in a script that is allowed. Words must not hold a
-score: a description that judges would hand its judgement on. A score must be the only one in its answer.
+Every answer must have come to its end, say something, be text that a file can hold, and be mostly in a script that is
+allowed. Words must not hold a score: a description that judges would hand its judgement on. A score must be the only
+one in its answer.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from firm_lightning.rewards.score_values import fold_characters, read_score_valu
 from firm_lightning.types import Answer, Finding, Rating, Task, Unreadable, Verdict, Words
 
 UNFINISHED = "the answer has no end"
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _YES_OR_NO = re.compile(r"[^\w\n]*answer\b[^\w\n]*(?P<said>yes|no)[^\w\n]*", re.I)
 _ITEM = re.compile(r"(?P<indent>[ \t]*)(?:[-*+•]|\d{1,3}[.)])[ \t]+\S")
 _ITEM_VERDICT = re.compile(r"(?:\A|[^\w])(?:not met|partly met|met)[^\w]*\Z", re.I)
@@ -48,13 +50,13 @@ def read_words(answer: Answer, scripts: Collection[str]) -> Words | Unreadable:
         return Unreadable(answer.text, f"words are asked for, a piece of a score's form stands in them: {leak[0]}")
     if isinstance(read_verdict(body), Verdict):
         return Unreadable(answer.text, "words are asked for, a score stands in them")
-    why = other_script(body, scripts)
+    why = _why_no_text(body, scripts)
     return Unreadable(answer.text, why) if why else Words(body)
 
 
 def read_finding(answer: Answer, scripts: Collection[str]) -> Finding | Unreadable:
     """A yes or no, from the last line: ``Answer: yes`` or ``Answer: no``; what stands before it is the reasoning."""
-    words = read_words(answer, scripts)
+    words = read_words(answer, scripts=())  # of the last line no script can be wished for
     if isinstance(words, Unreadable):
         return words
     *before, last = words.text.split("\n")
@@ -64,7 +66,9 @@ def read_finding(answer: Answer, scripts: Collection[str]) -> Finding | Unreadab
     others = {other["said"].lower() for line in before if (other := _YES_OR_NO.fullmatch(line))}
     if others - {said["said"].lower()}:
         return Unreadable(answer.text, "it answers both yes and no")
-    return Finding(said["said"].lower() == "yes", "\n".join(before).strip())
+    reasoning = "\n".join(before).strip()
+    why = _why_no_text(reasoning, scripts)
+    return Unreadable(answer.text, why) if why else Finding(said["said"].lower() == "yes", reasoning)
 
 
 def read_rating(answer: Answer, task: Task, scripts: Collection[str], *, needs_reasoning: bool) -> Rating | Unreadable:
@@ -120,16 +124,6 @@ def item_verdicts(checks: str) -> int:
     return sum(_ITEM_VERDICT.search(line) is not None for line in checks.split("\n"))
 
 
-def other_script(text: str, scripts: Collection[str]) -> str:
-    """Why a text is in the wrong script, in words; empty if at most half of its letters are in other ones."""
-    counts = letters_by_script(text)
-    other = {script: count for script, count in counts.items() if script not in scripts}
-    if not scripts or 2 * sum(other.values()) <= sum(counts.values()):
-        return ""
-    worst = max(other, key=lambda script: other[script])
-    return f"most of the letters are not {' or '.join(scripts)} but {worst}"
-
-
 def _why_no_label(verdict: Verdict, task: Task, scripts: Collection[str]) -> str:
     different = list(dict.fromkeys([*_marked_scores(verdict.text), verdict.score_1to5]))
     if len(different) > 1:
@@ -137,7 +131,19 @@ def _why_no_label(verdict: Verdict, task: Task, scripts: Collection[str]) -> str
     leak = LeaksFormat.PIECES.search(verdict.reasoning)
     if leak:
         return f"the reasoning holds a piece of the answer form: {leak[0]}"
-    return contradiction(verdict.reasoning, task, verdict.score_1to5) or other_script(verdict.reasoning, scripts)
+    return contradiction(verdict.reasoning, task, verdict.score_1to5) or _why_no_text(verdict.reasoning, scripts)
+
+
+def _why_no_text(text: str, scripts: Collection[str]) -> str:
+    """Why UTF-8 cannot hold a text, or that most of its letters are in other scripts; empty if neither is so."""
+    if _LONE_SURROGATE.search(text):
+        return "the answer holds half a character (a lone surrogate)"
+    counts = letters_by_script(text)
+    other = {script: count for script, count in counts.items() if script not in scripts}
+    if not scripts or 2 * sum(other.values()) <= sum(counts.values()):
+        return ""
+    worst = max(other, key=lambda script: other[script])
+    return f"most of the letters are not {' or '.join(scripts)} but {worst}"
 
 
 def _marked_scores(text: str) -> list[int]:

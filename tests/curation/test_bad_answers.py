@@ -34,6 +34,11 @@ BAD: dict[str, tuple[str, Answer | Refused, str]] = {
         "the reasoning ends in total failure, the record has score 5",
     ),
     "i9": ("execution", Answer('{"reasoning": "green", "score": [9]}'), "score 9 is outside 1..5"),
+    "i10": (
+        "execution",
+        Answer('{"reasoning": "the square \\ud83d became green", "score": [5]}'),  # an escape of half a surrogate pair
+        "the answer holds half a character (a lone surrogate)",
+    ),
 }
 
 
@@ -56,7 +61,7 @@ def test_every_bad_answer_is_accounted_for(tmp_path: Path, retries: int) -> None
             annotator=annotator,
         ),
     ]
-    items = ItemFile(path=write_items(tmp_path / "items", 11))
+    items = ItemFile(path=write_items(tmp_path / "items", 12))
     engine(tmp_path / "run", items, Pipeline(stages=list(stages)), retries=retries).run()
     rejected = [json.loads(line) for line in (tmp_path / "run" / "rejected.jsonl").read_text().splitlines()]
     assert {lost["item"]: (lost["stage"], lost["why"]) for lost in rejected} == {
@@ -69,4 +74,4 @@ def test_every_bad_answer_is_accounted_for(tmp_path: Path, retries: int) -> None
         assert lost["attempts"] == (1 if isinstance(bad, Refused) else retries + 1)
     lines = (tmp_path / "run" / "set" / "judgements.jsonl").read_text().splitlines()
     scores = {record["id"]: record["score"] for record in map(json.loads, lines)}
-    assert scores == {"i0-execution": 5, "i10-execution": 5}
+    assert scores == {"i0-execution": 5, "i11-execution": 5}

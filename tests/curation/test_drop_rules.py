@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +58,29 @@ def test_a_run_is_compared_by_all_its_labels_and_left_as_it_is(tmp_path: Path) -
     assert str(error.value) == f"{tmp_path}/blocks.jsonl:2: this is no label of a run. The file is damaged."
 
 
-def test_only_the_same_question_can_be_answered_otherwise(tmp_path: Path) -> None:
-    make_set(tmp_path, train=[raw("a", score=1, prompt="another"), raw("b", "quality", 1, prompt="p")])
-    records = [curated("a", score=5), curated("b", score=5), curated("gone", score=5), curated("b", score=None)]
-    assert Disagreement(other=tmp_path).dropped(records) == {}
+def test_only_the_same_question_can_be_answered_otherwise(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    theirs = [raw("a", score=1, prompt="another"), raw("b", "quality", 1, prompt="p"), raw("c", score=5, prompt="p")]
+    make_set(tmp_path, train=[*theirs, raw("d", score=1, prompt="p")])
+    records = [*(curated(name, score=5) for name in ("a", "b", "c", "gone")), curated("d", score=None)]
+    with caplog.at_level(logging.WARNING):
+        assert Disagreement(other=tmp_path).dropped(records) == {}
+        assert caplog.messages == [f"compared 1 of 5 records with {tmp_path}"]
+        assert Disagreement(other=tmp_path).dropped([curated("c", score=1)]) == {
+            "c": "score 1, but 5 from the second annotator"
+        }
+    assert len(caplog.messages) == 1, "nothing to say where all were compared"
+
+
+@pytest.mark.parametrize("name", ["a", "gone"], ids=["another prompt", "another id"])
+def test_a_second_annotator_with_nothing_to_compare_is_refused(tmp_path: Path, name: str) -> None:
+    make_set(tmp_path, train=[raw("a", score=1, prompt="another")])
+    with pytest.raises(BadRecord) as error:
+        Disagreement(other=tmp_path).dropped([curated(name), curated("more")])
+    assert str(error.value) == (
+        f"{tmp_path}: nothing to compare: no score for the same id, task and prompt as one of the 2 records. "
+        "Give the second annotator's run over the same items."
+    )
+    assert Disagreement(other=tmp_path).dropped([]) == {}
 
 
 def test_a_second_annotator_who_is_not_there_is_named(tmp_path: Path) -> None:

@@ -78,7 +78,8 @@ def test_every_stage_keeps_the_protocol(stage: PromptStage) -> None:
             "words are asked for, a piece of a score's form stands in them: \"reasoning\":",
         ),
         ("The hat is red.\nScore: 4", "words are asked for, a score stands in them"),
-        (RUSSIAN, "most of the letters are not LATIN but CYRILLIC"),
+        (f"{RUSSIAN}\nAnswer: yes", "most of the letters are not LATIN but CYRILLIC"),
+        ("- a hat \ud83d: red", "the answer holds half a character (a lone surrogate)"),
     ],
 )  # fmt: skip
 def test_words_that_are_none_or_more_are_unreadable(stage: PromptStage, text: str, why: str) -> None:
@@ -205,10 +206,21 @@ def test_a_score_is_read_with_its_reasoning() -> None:
         ("so \\boxed{4} it is\n\\boxed{4}", "the reasoning holds a piece of the answer form: \\boxed{"),
         (json.dumps({"reasoning": RUSSIAN, "score": [4]}), "most of the letters are not LATIN but CYRILLIC"),
         ('{"score": [4]}', "there is a score without reasoning"),
+        (
+            '{"reasoning": "the square \\ud83d became green", "score": [5]}',
+            "the answer holds half a character (a lone surrogate)",
+        ),
     ],
 )
 def test_a_score_that_something_contradicts_is_none(text: str, why: str) -> None:
     assert read(score(), text) == why
+
+
+def test_both_halves_of_a_character_are_one() -> None:
+    assert read(score(), '{"reasoning": "a \\ud83c\\udfa9, as asked", "score": [5]}') == Rating(
+        "execution", 5, "a 🎩, as asked"
+    )
+    assert read(describe(), "- a 🎩") == Words("- a 🎩")
 
 
 def test_a_bare_score_counts_where_it_is_wanted() -> None:
@@ -297,6 +309,13 @@ def test_an_expanded_prompt_is_longer() -> None:
 )
 def test_a_check_answers_yes_or_no(text: str, found: Finding | str) -> None:
     assert read(CHECK, text) == found
+
+
+def test_the_answer_of_a_check_is_english_whatever_the_script_of_its_reasoning() -> None:
+    chinese = Check(name="check", prompt="check_instruction", annotator=NOBODY, scripts=["CJK"])
+    assert read(chinese, "帽子是红色的。\nAnswer: yes") == Finding(True, "帽子是红色的。")  # 6 letters and 9
+    assert read(chinese, "Answer: no") == Finding(False, "")
+    assert read(chinese, "The hat is red.\nAnswer: yes") == "most of the letters are not CJK but LATIN"
 
 
 @pytest.mark.parametrize(
