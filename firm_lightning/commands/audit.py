@@ -12,6 +12,7 @@ from rich.table import Table
 
 from firm_lightning.curation.audit_sample import AuditSample, Stratum, draw_sample
 from firm_lightning.curation.audit_set import AuditSet
+from firm_lightning.data.picture_files import write_text
 from firm_lightning.data.reader import Reader
 from firm_lightning.rewards.rubrics import Rubric, load_rubric
 from firm_lightning.types import SCORES_1TO5, TASKS, Task
@@ -57,10 +58,7 @@ def audit(
     settings = SheetSettings(rubrics=_rubrics(rubrics or {}), show_scores=show_scores, longest_px=longest_px)
     sample = draw_sample(source, count=count, seed=seed)
     page = render_sheet([record.judgement for record in sample.records], settings)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = output.with_name(output.name + ".part")
-    unfinished.write_text(page, encoding="utf-8")
-    unfinished.replace(output)
+    write_text(page, output)
     console = Console()
     console.print(sample_table(sample))
     size = f"{len(sample.records):,} records, {output.stat().st_size / 1e6:.1f} MB"
@@ -102,7 +100,6 @@ def _compare(source: AuditSet, ratings: list[Path], output: Path, *, resamples: 
     console.print(found.summary.table(name="annotator"))
     for notice in found.summary.notices():
         console.print(notice, markup=False)
-    console.print("The sample takes rare scores as often as frequent ones: figures over all scores are of the sample.")
     console.print(f"{found.summary.json_file}\n{found.summary.html_file}", markup=False, soft_wrap=True)
 
 

@@ -14,7 +14,7 @@ from firm_lightning.curation.summary import StageUse
 from firm_lightning.data.jsonl_folder import JsonlWriter
 from firm_lightning.data.records import BadRecord
 from firm_lightning.data.text_records import TextRecords
-from firm_lightning.data.writing import NOTE_NAME, Writer, json_line
+from firm_lightning.data.writing import NOTE_NAME, SplitsWriter, Writer, json_line
 from firm_lightning.types import CuratedRecord, Judgement
 
 PROVENANCE_NAME = "provenance.jsonl"
@@ -67,7 +67,7 @@ def write_layouts(
 ) -> None:
     """Write the records of each split into ``folder/<split>``, and again into ``folder/<layout>/<split>``.
 
-    A split without records gets no folder.
+    A layout whose splits share a folder stands in ``folder/<layout>``. A split without records is not written.
     """
     members: dict[str, list[int]] = {}
     for place, record in enumerate(records):
@@ -75,9 +75,14 @@ def write_layouts(
     writers: dict[Path, Writer] = {folder: JsonlWriter()}
     writers |= {folder / name: writer for name, writer in layouts.items()}
     for root, writer in writers.items():
-        for split, places in members.items():
+        of_split = {split: _judgements(InOrder(records, places)) for split, places in members.items()}
+        if isinstance(writer, SplitsWriter):
+            root.mkdir()
+            writer.write_splits(of_split, root)
+            continue
+        for split, judgements in of_split.items():
             (root / split).mkdir(parents=True)
-            writer.write(_judgements(InOrder(records, places)), root / split)
+            writer.write(judgements, root / split)
     note = {"layout": "Finish", "written": len(records)}
     (folder / NOTE_NAME).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
 

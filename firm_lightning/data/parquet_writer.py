@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from firm_lightning.data.records import TEXT_FIELDS
 from firm_lightning.types import Judgement
 
 _PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-SCHEMA = pa.schema(
+_COLUMNS = pa.schema(
     [
         ("id", pa.string()),
         ("task", pa.string()),
@@ -24,6 +25,10 @@ SCHEMA = pa.schema(
         *((field, pa.string()) for field in TEXT_FIELDS),
     ]
 )
+_FEATURES: dict[str, Any] = {field.name: {"dtype": str(field.type), "_type": "Value"} for field in _COLUMNS}
+_FEATURES["images"] = [{"_type": "Image"}]
+SCHEMA = _COLUMNS.with_metadata({"huggingface": json.dumps({"info": {"features": _FEATURES}})})
+"""The columns, and what ``datasets`` takes them for: it opens ``images`` as pictures."""
 _MEBIBYTE = 2**20
 
 

@@ -89,11 +89,13 @@ def quick_key(raw: Any, labelled: bool) -> tuple[Task, str] | None:
 
 
 def raw_record(judgement: Judgement, images: list[str]) -> dict[str, Any]:
-    """The JSONL form of a judgement whose pictures lie at ``images``; what is empty or unknown is left out."""
+    """The JSONL form of a judgement whose pictures lie at ``images``.
+
+    Every record has every key, for readers that take the keys of the first records for those of all (``datasets``).
+    """
     raw: dict[str, Any] = {"id": judgement.id, "task": judgement.task, "images": images, "prompt": judgement.prompt}
-    if judgement.score_1to5 is not None:
-        raw["score"] = judgement.score_1to5
-    return raw | {field: value for field in TEXT_FIELDS if (value := getattr(judgement, field))}
+    raw["score"] = judgement.score_1to5
+    return raw | {field: getattr(judgement, field) for field in TEXT_FIELDS}
 
 
 def kind_of(value: object) -> str:

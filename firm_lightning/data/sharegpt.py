@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,15 @@ from firm_lightning.data.writing import PictureStore, json_line
 from firm_lightning.protocols import AnswerFormat
 from firm_lightning.types import Judgement, Task
 
-RECORDS_NAME = "sharegpt.jsonl"
+WHOLE_NAME = "sharegpt"
+"""What a set that is not divided is called."""
+INFO_NAME = "dataset_info.json"
+_INFO = {
+    "formatting": "sharegpt",
+    "columns": {"messages": "messages", "images": "images"},
+    "tags": {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"},
+}
+_MEDIA_MARK = re.compile(r"<(image|video|audio)>")
 
 
 class ShareGPT(Reader):
@@ -130,12 +140,16 @@ class ShareGPT(Reader):
 
 
 class ShareGPTWriter:
-    """Writes ``sharegpt.jsonl`` and ``images/`` for LLaMA-Factory (``formatting: sharegpt``, ``messages``, ``images``).
+    """Writes chats for LLaMA-Factory: ``<split>.jsonl`` or ``sharegpt.jsonl``, the pictures of all in ``images/``, and
+    the ``dataset_info.json`` that describes the files.
 
     Id, task, prompt, group, generator and category stand as further keys, which LLaMA-Factory ignores. Score and
     reasoning live in the answer alone and are read out of it again. Records without a verbatim question or answer get
     them from ``rubrics`` and ``answer_format``, and have them when read back; a question without ``<image>`` marks gets
     them in front. A record that is still to be judged is written without an answer. The pictures' file names are lost.
+
+    LLaMA-Factory takes every ``<image>`` for the place of a picture. Where a prompt, put into a rubric, or an answer
+    has that word it is written ``< image >``, and ``<video>`` and ``<audio>`` likewise.
 
     Args:
         rubrics: For each task a text file with the place ``{prompt}``, for records that bring no question.
@@ -148,20 +162,30 @@ class ShareGPTWriter:
 
     def write(self, judgements: Iterable[Judgement], folder: Path) -> int:
         """See ``Writer.write``."""
+        return self.write_splits({WHOLE_NAME: judgements}, folder)
+
+    def write_splits(self, splits: Mapping[str, Iterable[Judgement]], folder: Path) -> int:
+        """See ``SplitsWriter.write_splits``."""
         rubrics = {task: _rubric(Path(path)) for task, path in self.rubrics.items()}
         store, count = PictureStore(folder=folder), 0
-        with (folder / RECORDS_NAME).open("w", encoding="utf-8") as file:
-            for judgement in judgements:
-                turns = [{"role": "user", "content": self._question(judgement, rubrics)}]
-                if answer := self._answer(judgement):
-                    turns.append({"role": "assistant", "content": answer})
-                images = [store.add(ref, origin=judgement.origin) for ref in judgement.images]
-                raw = raw_record(judgement, images)
-                for told_by_chat in ("score", "reasoning", "question", "answer"):
-                    raw.pop(told_by_chat, None)
-                file.write(json_line(raw | {"messages": turns}))
-                count += 1
+        for name, judgements in splits.items():
+            with (folder / f"{name}.jsonl").open("w", encoding="utf-8") as file:
+                for judgement in judgements:
+                    file.write(json_line(self._record(judgement, rubrics, store)))
+                    count += 1
+        info = {name: {"file_name": f"{name}.jsonl", **_INFO} for name in splits}
+        (folder / INFO_NAME).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
         return count
+
+    def _record(self, judgement: Judgement, rubrics: dict[Task, str], store: PictureStore) -> dict[str, Any]:
+        turns = [{"role": "user", "content": self._question(judgement, rubrics)}]
+        if answer := self._answer(judgement):
+            turns.append({"role": "assistant", "content": _without_marks(answer)})
+        images = [store.add(ref, origin=judgement.origin) for ref in judgement.images]
+        raw = raw_record(judgement, images)
+        for told_by_chat in ("score", "reasoning", "question", "answer"):
+            del raw[told_by_chat]
+        return raw | {"messages": turns}
 
     def _question(self, judgement: Judgement, rubrics: dict[Task, str]) -> str:
         question = judgement.question
@@ -171,8 +195,9 @@ class ShareGPTWriter:
                 raise BadRecord(
                     judgement.origin, f"the record has no question and task '{judgement.task}' no rubric", remedy
                 )
-            question = rubrics[judgement.task].replace("{prompt}", judgement.prompt)
+            question = rubrics[judgement.task].replace("{prompt}", _without_marks(judgement.prompt))
         # LLaMA-Factory wants one mark for each picture.
+        check_image_marks(question, len(judgement.images), origin=f"{judgement.origin} (record '{judgement.id}')")
         return question if IMAGE_MARK in question else IMAGE_MARK * len(judgement.images) + question
 
     def _answer(self, judgement: Judgement) -> str:
@@ -181,6 +206,10 @@ class ShareGPTWriter:
         if self.answer_format is None:
             raise BadRecord(judgement.origin, "the record has no answer", "Give an `answer_format` that writes one.")
         return self.answer_format.write(judgement.reasoning, judgement.score_1to5)
+
+
+def _without_marks(text: str) -> str:
+    return _MEDIA_MARK.sub(r"< \1 >", text)
 
 
 def _as_list(images: Any) -> Any:

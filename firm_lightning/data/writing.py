@@ -7,12 +7,13 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from firm_lightning.data.images import image_bytes
+from firm_lightning.data.picture_files import write_bytes
 from firm_lightning.types import ImageRef, Judgement
 
 NOTE_NAME = "written_by_firm_lightning.json"
@@ -41,6 +42,19 @@ class Writer(Protocol):
         ...
 
 
+@runtime_checkable
+class SplitsWriter(Writer, Protocol):
+    """A writer in whose layout the splits of a set share one folder."""
+
+    def write_splits(self, splits: Mapping[str, Iterable[Judgement]], folder: Path) -> int:
+        """Write all records of all splits into an existing empty folder, and return how many there were.
+
+        Raises:
+            BadRecord: as ``write``.
+        """
+        ...
+
+
 class PictureStore:
     """Stores encoded pictures below ``folder/images``, named by their content, so that equal pictures are stored once.
 
@@ -58,8 +72,7 @@ class PictureStore:
         name = f"images/{digest[:2]}/{digest}{_suffix(data)}"
         target = self._folder / name
         if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data)
+            write_bytes(data, target)
         return name
 
 

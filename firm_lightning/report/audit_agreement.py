@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +12,22 @@ from typing import Any
 
 from rich.table import Table
 
+from firm_lightning.curation.audit_sample import Stratum
 from firm_lightning.curation.audit_set import AuditSet, record_digest
+from firm_lightning.data.picture_files import write_text
 from firm_lightning.data.records import BadRecord
 from firm_lightning.data.writing import PictureStore, json_line
 from firm_lightning.report.audit_ratings import CannotTell, PersonRating, Ratings, read_ratings
+from firm_lightning.report.audit_strata import AuditSummary
 from firm_lightning.report.command import agreement_report
-from firm_lightning.report.summary import ReportSummary
+from firm_lightning.report.measuring import Bootstrap
+from firm_lightning.report.page import PageSettings, render_page
 from firm_lightning.types import Judgement, Task
 
 PREDICTIONS_NAME = "predictions.jsonl"
 HUMAN_NAME = "human.jsonl"
+WORST = 12
+"""Worst cases shown for each task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +44,7 @@ class RaterShare:
 class AuditAgreement:
     """The figures of the report, and who rated how much."""
 
-    summary: ReportSummary
+    summary: AuditSummary
     raters: tuple[RaterShare, ...]
 
     def raters_table(self) -> Table:
@@ -57,7 +65,8 @@ def audit_agreement(
 
     Writes ``predictions.jsonl`` (the annotator), ``human.jsonl`` (people, each record's scores in the order of the
     raters' names), ``images/``, ``report.json`` and ``report.html``; nothing is written before all was found good. With
-    two raters or more the report holds the human ceiling.
+    two raters or more the report holds the human ceiling. The sample is stratified, so the report also has the strata
+    and figures weighted to the set.
 
     Args:
         source: The set that the sheet was made of.
@@ -67,16 +76,18 @@ def audit_agreement(
         seed: Seed of the bootstrap.
 
     Raises:
-        BadRecord: as ``read_ratings``, and for a rating of a record that the set has not, that has changed since, or
-            that has no score.
+        BadRecord: as ``read_ratings``, if nobody gave a score, and for a rating of a record that the set has not, that
+            has changed since, or that has no score.
         ValueError: for a setting out of range.
     """
     if output.exists() and not output.is_dir():
         raise ValueError(f"output {output} is a file; name a folder.")
     read = read_ratings(ratings)
-    found = _find(source, read)
+    found, stratum_of, in_set = _find(source, read)
     for rating in read.ratings:
         _check(rating, found[rating.task, rating.id])
+    if not read.ratings:
+        raise BadRecord(str(ratings[0]), "nobody gave a score", "Give at least one file with a score in it.")
     by_record: dict[tuple[Task, str], list[PersonRating]] = {}
     for rating in sorted(read.ratings, key=lambda each: each.rater):
         by_record.setdefault((rating.task, rating.id), []).append(rating)
@@ -90,26 +101,38 @@ def audit_agreement(
         images_root=output,
         resamples=resamples,
         seed=seed,
+        worst=WORST,
     )
-    return AuditAgreement(summary=summary, raters=tuple(_shares(read)))
+    audited = AuditSummary.of(summary, in_set, stratum_of)
+    shown = PageSettings(images_root=output, worst=WORST, bootstrap=Bootstrap(resamples, seed))
+    figures = json.dumps(audited.as_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_text(figures, audited.json_file)
+    write_text(render_page(audited, shown), audited.html_file)
+    return AuditAgreement(summary=audited, raters=tuple(_shares(read)))
 
 
-def _find(source: AuditSet, read: Ratings) -> Mapping[tuple[Task, str], Judgement]:
-    """The rated records by task and id, in the order of the set."""
+def _find(
+    source: AuditSet, read: Ratings
+) -> tuple[Mapping[tuple[Task, str], Judgement], Mapping[tuple[Task, str], Stratum], Mapping[Stratum, int]]:
+    """The rated records and their strata by task and id, in the order of the set; all records of each stratum."""
     named: Iterable[PersonRating | CannotTell] = (*read.ratings, *read.cannot_tell)
-    wanted = {(each.task, each.id): each.origin for each in reversed(tuple(named))}
-    found = {
-        (judgement.task, judgement.id): judgement
-        for judgement in (record.judgement for record in source)
-        if (judgement.task, judgement.id) in wanted
-    }
+    wanted = {(each.task, each.id) for each in named}
+    found: dict[tuple[Task, str], Judgement] = {}
+    stratum_of: dict[tuple[Task, str], Stratum] = {}
+    in_set: Counter[Stratum] = Counter()
+    for record in source:
+        judgement = record.judgement
+        key, stratum = (judgement.task, judgement.id), Stratum(judgement.task, judgement.score_1to5, record.dataset)
+        in_set[stratum] += 1
+        if key in wanted:
+            found[key], stratum_of[key] = judgement, stratum
     unknown = [each for each in named if (each.task, each.id) not in found]
     if unknown:
         first, more = unknown[0], len({(each.task, each.id) for each in unknown}) - 1
         others = f" (nor are {more:,} others)" if more > 1 else " (nor is another one)" if more else ""
         problem = f"id '{first.id}', task '{first.task}' is not in {source.name}{others}"
         raise BadRecord(first.origin, problem, "Give the set that the sheet was made of.")
-    return found
+    return found, stratum_of, in_set
 
 
 def _check(rating: PersonRating, judgement: Judgement) -> None:
@@ -123,7 +146,6 @@ def _check(rating: PersonRating, judgement: Judgement) -> None:
 
 
 def _write(judged: Sequence[tuple[Judgement, Sequence[PersonRating]]], output: Path) -> None:
-    output.mkdir(parents=True, exist_ok=True)
     store = PictureStore(folder=output)
     said, meant = [], []
     for judgement, ratings in judged:
@@ -140,8 +162,8 @@ def _write(judged: Sequence[tuple[Judgement, Sequence[PersonRating]]], output: P
             "image": images,
         }
         meant.append(json_line(key | human))
-    (output / PREDICTIONS_NAME).write_text("".join(said), encoding="utf-8")
-    (output / HUMAN_NAME).write_text("".join(meant), encoding="utf-8")
+    write_text("".join(said), output / PREDICTIONS_NAME)
+    write_text("".join(meant), output / HUMAN_NAME)
 
 
 def _shares(read: Ratings) -> list[RaterShare]:

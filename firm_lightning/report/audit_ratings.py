@@ -13,6 +13,8 @@ from firm_lightning.data.text_records import TextRecords
 from firm_lightning.report.records import parse_human
 from firm_lightning.types import TASKS, Task
 
+_OF_A_SCORE = ("id", "task", "score", "scores")
+
 
 @dataclass(frozen=True, slots=True)
 class PersonRating:
@@ -53,7 +55,8 @@ def read_ratings(paths: Sequence[Path]) -> Ratings:
     """Read files of ``{"id", "task", "score", "rater", "seconds", "record", "cannot_tell"}``, the first four required.
 
     ``cannot_tell`` lists ``{"id", "task"}`` of what the rater of its line could not score; a sheet writes it into the
-    first line, so that every line is a human record with a score.
+    first line, so that every line is a human record with a score. Who could score nothing has one line of ``rater``
+    and ``cannot_tell``.
 
     Raises:
         BadRecord: for a file that is missing or empty, the first bad line, or two ratings of one record by one rater.
@@ -66,6 +69,9 @@ def read_ratings(paths: Sequence[Path]) -> Ratings:
         try:
             for row in range(len(rows)):
                 value, origin = rows.value(row), rows.origin(row)
+                if isinstance(value, dict) and "cannot_tell" in value and value.keys().isdisjoint(_OF_A_SCORE):
+                    unsure += _unsure(value, _rater(value, origin), origin)
+                    continue
                 rating = _parse(value, origin)
                 key = (rating.id, rating.task, rating.rater)
                 if first.setdefault(key, origin) != origin:
@@ -84,21 +90,26 @@ def _parse(raw: Any, origin: str) -> PersonRating:
         raise BadRecord(origin, "'scores' is given", "Write one line for each rater, with 'score' and 'rater'.")
     if not record.target.is_integer():
         raise BadRecord(origin, f"'score' must be a whole number from 1 to 5, found {record.target:g}")
-    rater, digest = raw.get("rater"), raw.get("record", "")
-    if not isinstance(rater, str) or not rater.strip():
-        found = "nothing" if rater is None else "blank text" if isinstance(rater, str) else kind_of(rater)
-        raise BadRecord(origin, f"'rater' must be a name, found {found}", "It tells the raters apart.")
+    rater, digest = _rater(raw, origin), raw.get("record", "")
     if not isinstance(digest, str):
         raise BadRecord(origin, f"'record' must be text, found {kind_of(digest)}", "Leave it as the sheet wrote it.")
     return PersonRating(
         id=record.id,
         task=record.task,
         score_1to5=int(record.target),
-        rater=rater.strip(),
+        rater=rater,
         seconds=_seconds(raw.get("seconds"), origin),
         digest=digest,
         origin=origin,
     )
+
+
+def _rater(raw: dict[str, Any], origin: str) -> str:
+    rater = raw.get("rater")
+    if not isinstance(rater, str) or not rater.strip():
+        found = "nothing" if rater is None else "blank text" if isinstance(rater, str) else kind_of(rater)
+        raise BadRecord(origin, f"'rater' must be a name, found {found}", "It tells the raters apart.")
+    return rater.strip()
 
 
 def _seconds(value: object, origin: str) -> float | None:

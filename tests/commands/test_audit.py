@@ -67,6 +67,8 @@ def test_ratings_are_read_back(finished: Path, capsys: pytest.CaptureFixture[str
     assert report["tasks"]["execution"]["overall"]["mae"] == pytest.approx(2 / 3, abs=1e-12)
     assert report["tasks"]["execution"]["human_ceiling"]["mae"] == pytest.approx(4 / 3, abs=1e-12)
     assert re.search(r"ann +│ +3 │ +0 │ +2\.0", shown) and "annotator" in shown
+    # a0, a1 and a2 stand for 2 records each of their scores and data sets, 6 of 20.
+    assert "Execution, weighted to the set: MAE 0.67, exact 33.3%. That is 30.0% of it;" in " ".join(shown.split())
     assert shown.endswith("agreement/report.json\nagreement/report.html\n")
     cli.main(["audit", "--set", "set", "--ratings", "ann.jsonl", "--output", "alone", "--resamples", "0"])
     assert json.loads(Path("alone/report.json").read_text())["tasks"]["execution"]["human_ceiling"] is None

@@ -84,6 +84,30 @@ def test_every_pair_of_layouts_keeps_what_both_hold(tmp_path: Path, first: str, 
     assert (one.written, two.written, len(two.issues)) == (6, 6, 0)
 
 
+@pytest.mark.parametrize("layout", ["jsonl", "sharegpt"])
+def test_every_line_has_the_same_keys(tmp_path: Path, layout: str) -> None:
+    convert(
+        input=JsonlFolder(path=make_folder(tmp_path / "source", RECORDS)),
+        output=tmp_path / "out",
+        layout=WRITERS[layout],
+    )
+    (file,) = (tmp_path / "out").glob("*.jsonl")
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len(lines) == 6 and len({tuple(line) for line in lines}) == 1
+    assert (lines[0]["generator"], lines[5]["generator"]) == ("editor", "")
+
+
+def test_parquet_says_that_its_images_are_pictures(tmp_path: Path) -> None:
+    path = make_folder(tmp_path / "source", RECORDS)
+    convert(input=JsonlFolder(path=path), output=tmp_path / "out", layout=ParquetWriter())
+    schema = pq.read_schema(tmp_path / "out/part-00000.parquet")
+    features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+    assert list(features) == schema.names
+    assert features["images"] == [{"_type": "Image"}]
+    assert features["score"] == {"dtype": "int8", "_type": "Value"}
+    assert features["prompt"] == {"dtype": "string", "_type": "Value"}
+
+
 @pytest.mark.parametrize("layout", ["jsonl", "parquet"])
 def test_unjudged_records_stay_unjudged(tmp_path: Path, layout: str) -> None:
     path = make_folder(tmp_path / "source", [edit_record(score=None)])

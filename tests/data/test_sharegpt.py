@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from firm_lightning.curation.set_files import write_layouts
+from firm_lightning.data.parquet_set import ParquetSet
+from firm_lightning.data.parquet_writer import ParquetWriter
 from firm_lightning.data.records import BadRecord
 from firm_lightning.data.sharegpt import ShareGPT, ShareGPTWriter
-from firm_lightning.types import ImageRef, Judgement
+from firm_lightning.types import CuratedRecord, ImageRef, Judgement
 from tests.data.samples import make_folder, picture_bytes
 
 QUESTION = "<image><image>Was it done?\nInstruction: Paint it red.\n"
@@ -129,3 +133,60 @@ def test_the_writer_fills_in_question_and_answer(tmp_path: Path) -> None:
         ShareGPTWriter(rubrics={"quality": tmp_path / "empty.txt"}).write([judgement], tmp_path / "out")
     message = "the rubric has no place for the prompt. Write {prompt} where the prompt belongs."
     assert str(caught.value) == f"{tmp_path}/empty.txt: {message}"
+
+
+def _edit(name: str, **changes: Any) -> Judgement:
+    images = tuple(ImageRef(f"{number}.png", data=picture_bytes((number, 0, 0))) for number in range(2))
+    base = Judgement(name, "execution", images, "Replace the <image> tag.", 1, "The <image> tag stays.", origin="o:1")
+    return replace(base, **changes)
+
+
+def _written(folder: Path, judgement: Judgement) -> list[str]:
+    (folder / "rubric.txt").write_text("Was it done?\n{prompt}\n")
+    (folder / "out").mkdir()
+    writer = ShareGPTWriter(rubrics={"execution": folder / "rubric.txt"}, answer_format=_Boxed())
+    writer.write([judgement], folder / "out")
+    record = json.loads((folder / "out/sharegpt.jsonl").read_text())
+    return [turn["content"] for turn in record["messages"]]
+
+
+def test_a_mark_in_a_prompt_or_an_answer_is_no_picture(tmp_path: Path) -> None:
+    question, answer = _written(tmp_path, _edit("a"))
+    assert question == "<image><image>Was it done?\nReplace the < image > tag.\n"
+    assert answer == "The < image > tag stays.\n\\boxed{1}"
+    read = ShareGPT(path=tmp_path / "out/sharegpt.jsonl")[0]
+    assert (read.prompt, read.score_1to5) == ("Replace the <image> tag.", 1)
+    assert (read.question, read.reasoning) == (question, "The < image > tag stays.")
+
+
+def test_a_verbatim_question_keeps_its_marks_and_needs_the_right_number(tmp_path: Path) -> None:
+    own = _edit("b", question="Before: <image> After: <image>", answer="See <video>.\n\\boxed{1}")
+    assert _written(tmp_path, own) == ["Before: <image> After: <image>", "See < video >.\n\\boxed{1}"]
+    (tmp_path / "again").mkdir()
+    with pytest.raises(BadRecord) as caught:
+        _written(tmp_path / "again", _edit("c", question="What of the <image> tag?"))
+    assert str(caught.value) == "o:1 (record 'c'): the question has 1 <image> marks for 2 pictures."
+
+
+def test_splits_share_one_folder_that_llama_factory_can_load(tmp_path: Path) -> None:
+    splits = {"a": "train", "b": "val", "c": "train"}
+    records = [CuratedRecord(_edit(name, question="Was it done?", answer="\\boxed{1}"), {}) for name in splits]
+    layouts = {"sharegpt": ShareGPTWriter(), "parquet": ParquetWriter()}
+    write_layouts(records, splits, tmp_path, layouts)
+    root = tmp_path / "sharegpt"
+    assert sorted(path.name for path in root.iterdir()) == ["dataset_info.json", "images", "train.jsonl", "val.jsonl"]
+    described = json.loads((root / "dataset_info.json").read_text())
+    assert list(described) == ["train", "val"]
+    assert described["val"] == {
+        "file_name": "val.jsonl",
+        "formatting": "sharegpt",
+        "columns": {"messages": "messages", "images": "images"},
+        "tags": {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"},
+    }
+    for split, ids in (("train", ["a", "c"]), ("val", ["b"])):
+        lines = [json.loads(line) for line in (root / f"{split}.jsonl").read_text().splitlines()]
+        assert all((root / name).is_file() for line in lines for name in line["images"])
+        assert [turn["role"] for turn in lines[0]["messages"]] == ["user", "assistant"]
+        reader = ShareGPT(path=root / f"{split}.jsonl", check_pictures=True)
+        assert [judgement.id for judgement in reader] == ids
+        assert [judgement.id for judgement in ParquetSet(path=tmp_path / "parquet" / split)] == ids

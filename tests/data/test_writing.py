@@ -21,6 +21,19 @@ def test_equal_pictures_are_stored_once(tmp_path: Path) -> None:
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 3
 
 
+def test_a_kill_leaves_no_cut_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(self: Path, target: Path) -> Path:
+        raise KeyboardInterrupt
+
+    ref = ImageRef("x", data=picture_bytes())
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            PictureStore(folder=tmp_path).add(ref, origin="o")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert (tmp_path / PictureStore(folder=tmp_path).add(ref, origin="o")).read_bytes() == ref.data
+
+
 def _interrupted(output: Path) -> None:
     with whole_folder(output, overwrite=False) as folder:
         (folder / "x").write_text("half")

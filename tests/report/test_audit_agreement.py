@@ -83,6 +83,14 @@ def test_a_record_without_a_score_cannot_be_compared(tmp_path: Path, write: Writ
     )
 
 
+def test_ratings_without_any_score_cannot_be_compared(tmp_path: Path, write: Write) -> None:
+    file = write("r.jsonl", [{"rater": "x", "cannot_tell": [{"id": "a", "task": "alignment"}]}])
+    assert refused(tmp_path, file) == f"{file}: nobody gave a score. Give at least one file with a score in it."
+    good = write("good.jsonl", [rating("a", 5, "y")])
+    found = audit_agreement(small_set(tmp_path), ratings=[file, good], output=tmp_path / "good", resamples=0)
+    assert found.raters == (RaterShare("x", 0, 1, None), RaterShare("y", 1, 0, None))
+
+
 def test_a_record_that_changed_since_is_named(tmp_path: Path, write: Write) -> None:
     digest = record_digest(next(iter(small_set(tmp_path))).judgement)
     good = write("good.jsonl", [rating("a", 5, "x", record=digest)])

@@ -27,6 +27,13 @@ def test_ratings_of_several_files_are_read_in_order(write: Write) -> None:
     assert read.cannot_tell == (CannotTell("c", "quality", "ann", f"{first}:1"),)
 
 
+def test_who_could_score_nothing_has_a_line_too(write: Write) -> None:
+    unsure = [{"id": "c", "task": "quality"}]
+    file = write("r.jsonl", [{"rater": "ann", "sheet": "0f", "cannot_tell": unsure}])
+    read = read_ratings([file])
+    assert (read.ratings, read.cannot_tell) == ((), (CannotTell("c", "quality", "ann", f"{file}:1"),))
+
+
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
@@ -41,6 +48,7 @@ def test_ratings_of_several_files_are_read_in_order(write: Write) -> None:
         (rating("b", rater=None), "'rater' must be a name, found nothing. It tells the raters apart."),
         (rating("b", rater="  "), "'rater' must be a name, found blank text. It tells the raters apart."),
         (rating("b", rater=3), "'rater' must be a name, found 3. It tells the raters apart."),
+        ({"cannot_tell": []}, "'rater' must be a name, found nothing. It tells the raters apart."),
         (rating("b", seconds=-1), "'seconds' must be a number, 0 or more, found -1. Or leave it out."),
         (rating("b", seconds=True), "'seconds' must be a number, 0 or more, found true/false. Or leave it out."),
         (rating("b", record=3), "'record' must be text, found 3. Leave it as the sheet wrote it."),

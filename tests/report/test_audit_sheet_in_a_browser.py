@@ -120,6 +120,32 @@ def test_ratings_outlive_the_page_and_raters_are_kept_apart(page: Browser, page_
     assert page.value(PRESSED) == ["2"]
 
 
+def test_who_could_score_nothing_can_export(page: Browser, tmp_path: Path) -> None:
+    name_rater(page, "ann")
+    page.press("s")
+    assert page.value(STATUS) == "There is nothing to export yet. 0 of 4 rated."
+    page.press("u")
+    file = exported(page, tmp_path)
+    (line,) = map(json.loads, file.read_text().splitlines())
+    assert line.keys() == {"rater", "sheet", "cannot_tell"}
+    assert (line["rater"], line["cannot_tell"]) == ("ann", [{"id": "a", "task": "execution"}])
+    assert [each.id for each in read_ratings([file]).cannot_tell] == ["a"]
+
+
+def test_ratings_without_a_name_join_those_of_the_name(page: Browser, tmp_path: Path) -> None:
+    name_rater(page, "ann")
+    page.press("2", "3")
+    name_rater(page, " ")
+    assert page.value(STATUS) == "You rate without a name. The 2 of ann stay under that name. 0 of 4 rated."
+    page.press("4", "k", "k", "5")  # the third record, then the second anew
+    name_rater(page, "ann")
+    assert page.value(STATUS) == "You rate as ann. The 2 without a name are added to yours. 3 of 4 rated."
+    lines = [json.loads(line) for line in exported(page, tmp_path).read_text().splitlines()]
+    assert [(line["rater"], line["score"]) for line in lines] == [("ann", 2), ("ann", 5), ("ann", 4)]
+    name_rater(page, "")
+    assert page.value(STATUS).endswith(" 0 of 4 rated.")
+
+
 def test_mouse_and_fingers_will_do(page: Browser) -> None:
     page.value("document.querySelector('.record:not([hidden]) [data-score=\"3\"]').click()")
     assert page.value(HEADING) == "Alignment 2 of 4"
