@@ -76,24 +76,38 @@ def _scores(summary: Summary) -> list[str]:
 
 def _splits(summary: Summary) -> list[str]:
     alike = summary.alike
+    prompts = "identical prompts and instructions" if alike.instructions else "identical prompts of text-to-image"
+    unjoined = "" if alike.instructions else " Edits with one instruction may stand in several."
     return [
         *_table(["split", "share asked for", "records"], split_rows(summary)),
         f"Records that are alike never stand in two splits: {alike.groups:,} groups, the largest of"
-        f" {alike.largest_group:,} records, joined by near-duplicate pictures, identical prompts, item and group."
-        f" {alike.pictures:,} different pictures were compared, {alike.near_pairs:,} pairs of them look the same;"
-        f" {alike.flat:,} of one colour were left aside.",
+        f" {alike.largest_group:,} records, joined by near-duplicate pictures, {prompts}, item and group.{unjoined}"
+        f" Of {alike.pictures:,} different pictures {alike.like_another:,} look like another one;"
+        f" {alike.faint:,} with hardly any contrast are alike only if equal, and {alike.blank:,} of one colour all over"
+        " joined nothing.",
         "",
+        *([_one_line(summary.warning), ""] if summary.warning else []),
     ]
 
 
 def _left_out(summary: Summary) -> list[str]:
-    lines = [f"{summary.found:,} records were labelled, {summary.written:,} are in the set.", ""]
+    lines = [f"{summary.found:,} records were labelled, {summary.written:,} are in the set.", "", _held(summary), ""]
     if summary.left_out:
         lines += _table(["by", "records", "for example"], left_out_rows(summary))
     if summary.rejected:
         lines += ["Set aside during labelling, before there was a record:", ""]
         lines += _table(["stage", "why", "outputs"], _rejected_rows(summary.rejected))
     return lines
+
+
+def _held(summary: Summary) -> str:
+    """Which benchmarks the records were held against, and what came of it."""
+    checked = summary.checked
+    if checked is None:
+        return "Held against no benchmark."
+    names = ", ".join(_one_line(name) for name in checked.benchmarks)
+    unopened = f" {checked.unopened:,} pictures there could not be opened." if checked.unopened else ""
+    return f"Held against {names} (prompts of text-to-image, pictures): {len(checked.leaks):,} left out.{unopened}"
 
 
 def _rejected_rows(rejected: Mapping[tuple[str, str], int]) -> list[list[str]]:
@@ -127,12 +141,13 @@ def _annotation(summary: Summary) -> list[str]:
 
 def _files(summary: Summary, layouts: Sequence[str]) -> list[str]:
     splits = ", ".join(f"`{split}/`" for split in SPLITS if summary.in_split(split))
+    left_out = "`dropped.jsonl`" if summary.checked is None else "`dropped.jsonl`, `leaked.jsonl`"
     further = [f"- `{name}/`: the same splits in another layout." for name in layouts]
     return [
         f"- {splits}: `judgements.jsonl`, one record a line, and its pictures in `images/`.",
         *further,
         "- `provenance.jsonl`: for each record its split, its source and what every stage answered.",
-        "- `dropped.jsonl`, `leaked.jsonl`: labelled records that are not in the set, each with the reason.",
+        f"- {left_out}: labelled records that are not in the set, each with the reason.",
         "",
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ from rich.console import Console
 from firm_lightning.curation.balance import Balance, Balanced
 from firm_lightning.curation.data_card import write_card
 from firm_lightning.curation.drop_rules import DropRule
-from firm_lightning.curation.leakage import Leak, Leakage
+from firm_lightning.curation.leakage import Checked, Leakage
 from firm_lightning.curation.near_duplicates import Groups, NearDuplicates, PictureTable
 from firm_lightning.curation.set_files import (
     InOrder,
@@ -28,6 +29,7 @@ from firm_lightning.data.writing import Writer
 from firm_lightning.pictures import BadRecord, leaves_root
 from firm_lightning.types import SCORES_1TO5, CuratedRecord
 
+_log = logging.getLogger(__name__)
 REJECTED_NAME = "rejected.jsonl"
 """What a run sets aside; it lies beside the folder of the set."""
 NEEDED_PROVENANCE = ("dataset", "item", "parent")
@@ -112,7 +114,7 @@ class Finish:
         left_out: dict[str, LeftOut] = self._dropped(whole)
         table = self.near_duplicates.look([record.judgement for record in slim], title="pictures of the records")
         _leave_out_bad(slim, table, left_out)
-        leaks = self._leaks(_without(slim, left_out), table, left_out)
+        checked = self._checked(_without(slim, left_out), table, left_out)
         kept = _without(slim, left_out)
         groups = self.near_duplicates.group(kept, table)
         balanced = self._balance(kept, left_out)
@@ -125,18 +127,21 @@ class Finish:
         )
         write_layouts(chosen, splits, folder, self.layouts)
         stages, packages = write_provenance(chosen, splits, folder)
-        write_left_out(slim, left_out, leaks, folder)
+        write_left_out(slim, left_out, None if checked is None else checked.leaks, folder)
         summary = Summary(
             found=len(slim),
             entries=Counter(_entry(record, splits) for record in kept),
             left_out=_reasons(left_out),
             rejected=dict(rejected or {}),
             shares=self.split.shares,
-            alike=_alike(groups, splits),
+            alike=_alike(groups, splits, instructions=self.near_duplicates.instructions),
+            checked=checked,
             balanced=balanced,
             stages=stages,
             packages=packages,
         )
+        if summary.warning:
+            _log.warning("%s: %s", folder.name, summary.warning)
         write_card(folder, summary, title=self.title, licence=self.licence, layouts=sorted(self.layouts))
         return summary
 
@@ -147,15 +152,15 @@ class Finish:
                 left_out.setdefault(identifier, LeftOut(type(rule).__name__, why))
         return left_out
 
-    def _leaks(
+    def _checked(
         self, records: Sequence[CuratedRecord], table: PictureTable, left_out: dict[str, LeftOut]
-    ) -> list[Leak] | None:
+    ) -> Checked | None:
         if self.leakage is None:
             return None
-        leaks = self.leakage.leaks(records, table, self.near_duplicates)
-        for leak in leaks:
+        checked = self.leakage.check(records, table, self.near_duplicates)
+        for leak in checked.leaks:
             left_out[leak.id] = LeftOut(f"leakage ({leak.by})", f"its {leak.by} is in {leak.benchmark}")
-        return leaks
+        return checked
 
     def _balance(self, records: Sequence[CuratedRecord], left_out: dict[str, LeftOut]) -> Balanced | None:
         if self.balance is None:
@@ -222,12 +227,14 @@ def _told(left_out: Mapping[str, LeftOut]) -> str:
     return f"Left out were {told}." if told else "There was none."
 
 
-def _alike(groups: Groups, splits: Mapping[str, str]) -> Alike:
+def _alike(groups: Groups, splits: Mapping[str, str], *, instructions: bool) -> Alike:
     sizes = Counter(groups.of[identifier] for identifier in splits)
     return Alike(
         pictures=groups.pictures,
-        flat=groups.flat,
-        near_pairs=groups.near_pairs,
+        faint=groups.faint,
+        blank=groups.blank,
+        like_another=groups.like_another,
         groups=len(sizes),
         largest_group=max(sizes.values()),
+        instructions=instructions,
     )

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
-from firm_lightning.curation.near_duplicates import NearDuplicates, PictureTable
+from firm_lightning.curation.near_duplicates import NearDuplicates, PictureTable, is_edit, normal_prompt
 from firm_lightning.data.prompts import PromptFile
 from firm_lightning.data.reader import Reader
 from firm_lightning.pictures import BadRecord
@@ -30,8 +28,26 @@ class Leak:
     benchmark_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What records were held against, and what was found.
+
+    Attributes:
+        benchmarks: The names of the benchmarks.
+        leaks: The records that are in one, in their order, each with the first match.
+        unopened: Pictures of the benchmarks that could not be opened and were not compared.
+    """
+
+    benchmarks: tuple[str, ...]
+    leaks: Sequence[Leak]
+    unopened: int
+
+
 class Leakage:
     """Finds records whose prompt, or a picture that looks the same, is in a benchmark.
+
+    Prompts of text-to-image are always compared. Instructions of edits never are: "remove the background" is asked of
+    any picture, and an edit that repeats a benchmark's is found by its source picture.
 
     Args:
         benchmarks: Readers of scoring sets, or prompt files. A scoring set without scores needs ``labelled: false``.
@@ -46,8 +62,8 @@ class Leakage:
             raise ValueError("benchmarks is empty: name one, or leave leakage out")
         self.benchmarks = benchmarks
 
-    def leaks(self, records: Sequence[CuratedRecord], table: PictureTable, near: NearDuplicates) -> list[Leak]:
-        """Records that are in a benchmark, in their order, each with the first match; prompts are looked at first.
+    def check(self, records: Sequence[CuratedRecord], table: PictureTable, near: NearDuplicates) -> Checked:
+        """Which records are in a benchmark; prompts are looked at first.
 
         Args:
             records: The records; every picture of theirs is in ``table``.
@@ -58,39 +74,40 @@ class Leakage:
             BadRecord: A benchmark cannot be read, or one of its pictures, and it is not to skip what is bad.
         """
         found: dict[str, Leak] = {}
-        for benchmark in self.benchmarks:
-            name = _name(benchmark)
+        names = tuple(_name(benchmark) for benchmark in self.benchmarks)
+        unopened = 0
+        for name, benchmark in zip(names, self.benchmarks, strict=True):
             asked = list(_judgements(benchmark))
             theirs = near.look(asked, title=f"pictures of {name}")
             _tell_bad(benchmark, name, theirs)
-            prompts = _first_ids((near.prompt_key(each), each.id) for each in asked)
+            unopened += len(theirs.bad)
+            prompts = _first_ids((_prompt(each), each.id) for each in asked)
             prompts.pop("", None)
             pictures = _alike(asked, theirs, table, near)
             for record in records:
                 own = record.judgement
                 if own.id in found:
                     continue
-                if match := prompts.get(near.prompt_key(own)):
+                if match := prompts.get(_prompt(own)):
                     found[own.id] = Leak(own.id, "prompt", name, match)
                 elif match := next((pictures[row] for ref in own.images if (row := table.row[ref]) in pictures), None):
                     found[own.id] = Leak(own.id, "picture", name, match)
-        return [found[record.judgement.id] for record in records if record.judgement.id in found]
+        leaks = [found[record.judgement.id] for record in records if record.judgement.id in found]
+        return Checked(names, leaks, unopened)
 
 
 def _alike(
     asked: Sequence[Judgement], theirs: PictureTable, ours: PictureTable, near: NearDuplicates
 ) -> Mapping[int, str]:
     """The rows of our pictures that look like one of theirs, each with the id of a record there."""
-    (our_classes, their_classes), pairs = near.alike(ours, theirs)
-    known = _first_ids(
-        (int(their_classes[theirs.row[ref]]), each.id) for each in asked for ref in each.images if ref in theirs.row
-    )
-    known.pop(-1, None)
-    close = dict(known)
-    for left, right in np.concatenate([pairs, pairs[:, ::-1]]).tolist():
-        if right in known:  # close to a picture of theirs; what is close to that one in turn is not
-            close.setdefault(left, known[right])
-    return {row: close[number] for row, number in enumerate(our_classes.tolist()) if number in close}
+    known = _first_ids((theirs.row[ref], each.id) for each in asked for ref in each.images if ref in theirs.row)
+    first = near.first_alike(ours, theirs).tolist()
+    return {row: known[their_row] for row, their_row in enumerate(first) if their_row >= 0}
+
+
+def _prompt(judgement: Judgement) -> str:
+    """What is compared of a prompt; empty if nothing is."""
+    return "" if is_edit(judgement) else normal_prompt(judgement.prompt)
 
 
 def _first_ids(pairs: Iterator[tuple[_Key, str]]) -> dict[_Key, str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import unicodedata
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,25 +13,32 @@ from rich.console import Console
 from rich.progress import track
 
 from firm_lightning.curation.picture_hash import HASH_BITS, Fingerprint, fingerprint, near_pairs
-from firm_lightning.pictures import BadRecord, image_bytes, open_image
+from firm_lightning.pictures import BadRecord, open_image
 from firm_lightning.types import IMAGES_PER_TASK, CuratedRecord, ImageRef, Judgement
+
+_WINDOW = 4096
+"""Pictures that wait to be opened at a time; each costs some two kilobytes meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PictureTable:
-    """Fingerprints of pictures, one row for each different file content.
+    """Fingerprints of pictures, one row for each different content.
 
     Attributes:
         hashes: (N,) perceptual hashes.
         cells: (N, 192) mean colours, 0-255.
-        is_flat: (N,) whether a picture shows nothing; a flat picture is like no other.
+        contents: (N,) digests of the pixels.
+        is_faint: (N,) whether a picture is too even for a hash; it is like its equals alone, which share its row.
+        is_blank: (N,) whether a faint picture is of one colour; it is like no other, not even its equal.
         row: The row of each picture.
         bad: The pictures that could not be opened, and why.
     """
 
     hashes: NDArray[np.uint64]
     cells: NDArray[np.uint8]
-    is_flat: NDArray[np.bool_]
+    contents: Sequence[bytes]
+    is_faint: NDArray[np.bool_]
+    is_blank: NDArray[np.bool_]
     row: Mapping[ImageRef, int]
     bad: Mapping[ImageRef, BadRecord]
 
@@ -43,14 +50,16 @@ class Groups:
     Attributes:
         of: For each record's id the name of its group, which is the smallest id in it.
         pictures: Different pictures, by content.
-        flat: How many of them show nothing.
-        near_pairs: Pairs of pictures that look the same.
+        faint: How many of them are too even for a hash, and were compared by content.
+        blank: How many of them are of one colour, and joined nothing.
+        like_another: How many of them look like another one of them.
     """
 
     of: Mapping[str, str]
     pictures: int
-    flat: int
-    near_pairs: int
+    faint: int
+    blank: int
+    like_another: int
 
 
 class NearDuplicates:
@@ -59,13 +68,16 @@ class NearDuplicates:
     Two pictures look the same if their perceptual hashes differ in at most ``bits`` bits and no cell of 8 x 8 has mean
     colours further apart than ``difference``: the hash sees shapes, the cells see colours and small things. Encoding,
     size, light blur, a tenth more brightness and a hundredth cut off each side do not matter; a larger cut does.
-    Pictures of one colour are like no other, so that blank ones do not join everything.
+    Pictures too even for a hash (small text on white, stars, fine patterns) are alike if they are equal, pixel for
+    pixel. Pictures of one colour all over, once transparency is laid over white, are like no other, not even if they
+    are equal: the blank ones of a broken generator do not join everything.
 
     Args:
         bits: Bits of the 64 of the perceptual hash that may differ.
         difference: Largest difference of a cell's mean colour in a channel, of 255.
-        instructions: Whether edits with the same instruction count as alike even if no picture is. Prompts of
-            text-to-image always do. Upper and lower case and white space make no difference.
+        instructions: Whether edits with the same instruction count as alike even if no picture is; a common one then
+            joins unrelated sources. Prompts of text-to-image always count. Upper and lower case and white space make no
+            difference. Leakage does not ask for this.
         workers: Threads that open pictures.
     """
 
@@ -91,38 +103,49 @@ class NearDuplicates:
         from concurrent.futures import ThreadPoolExecutor
 
         origins = {ref: judgement.origin for judgement in judgements for ref in judgement.images}
+        refs = list(origins)
+        windows = (refs[start : start + _WINDOW] for start in range(0, len(refs), _WINDOW))
         with ThreadPoolExecutor(self.workers) as pool:
-            found = pool.map(_look_at, origins, origins.values())
-            shown = track(found, title, total=len(origins), console=Console(stderr=True), transient=True)
-            return _table(dict(zip(origins, shown, strict=True)))
+            found = (
+                seen for window in windows for seen in pool.map(_look_at, window, (origins[ref] for ref in window))
+            )
+            shown = track(found, title, total=len(refs), console=Console(stderr=True), transient=True)
+            return _table(zip(refs, shown, strict=True))
 
-    def alike(self, *tables: PictureTable) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
-        """Which pictures look the same: classes of equal fingerprints, and the pairs of classes that lie close.
+    def sets(self, table: PictureTable) -> NDArray[np.int64]:
+        """For each row the number of its set: pictures that look the same, directly or by way of others.
 
-        Returns:
-            For each table the class of each row, shape (rows,), -1 for a flat picture; and pairs of classes (pairs, 2).
+        A faint picture is alone in its set, a blank one is in none: -1.
         """
-        hashes = np.concatenate([table.hashes for table in tables])
-        cells = np.concatenate([table.cells for table in tables])
-        seen = ~np.concatenate([table.is_flat for table in tables])
-        prints = np.concatenate([hashes[seen].view(np.uint8).reshape(-1, 8), cells[seen]], axis=1)
-        _, first, inverse = np.unique(prints, axis=0, return_index=True, return_inverse=True)
-        classes = np.full(len(hashes), -1, dtype=np.int64)
-        classes[seen] = inverse.ravel()
-        pairs = self._close(hashes[seen][first], cells[seen][first])
-        return np.split(classes, np.cumsum([len(table.hashes) for table in tables])[:-1]), pairs
+        rows = np.flatnonzero(~table.is_faint)
+        prints = np.concatenate([table.hashes[rows].view(np.uint8).reshape(-1, 8), table.cells[rows]], axis=1)
+        _, first, which = np.unique(prints, axis=0, return_index=True, return_inverse=True)
+        different = rows[first]
+        sets = _joined(np.arange(len(table.hashes)), np.stack([rows, different[which.ravel()]], axis=1))
+        for near in near_pairs(table.hashes[different], bits=self.bits):
+            pairs = different[near]
+            pairs = pairs[sets[pairs[:, 0]] != sets[pairs[:, 1]]]  # the others need no second look
+            sets = _joined(sets, pairs[self._same_cells(table.cells[pairs[:, 0]], table.cells[pairs[:, 1]])])
+        sets[table.is_blank] = -1
+        return sets
 
-    def _close(self, hashes: NDArray[np.uint64], cells: NDArray[np.uint8]) -> NDArray[np.int64]:
-        kept = [np.empty((0, 2), dtype=np.int64)]
-        for pairs in near_pairs(hashes, bits=self.bits):
-            apart = cells[pairs[:, 0]].astype(np.int16) - cells[pairs[:, 1]]
-            kept.append(pairs[np.abs(apart).max(axis=1) <= self.difference])
-        return np.concatenate(kept)
+    def first_alike(self, ours: PictureTable, theirs: PictureTable) -> NDArray[np.int64]:
+        """For each of our rows the first of theirs that looks the same; -1 if none does."""
+        none = len(theirs.hashes)
+        first = np.full(len(ours.hashes), none)
+        our_rows, their_rows = np.flatnonzero(~ours.is_faint), np.flatnonzero(~theirs.is_faint)
+        for near in near_pairs(ours.hashes[our_rows], theirs.hashes[their_rows], bits=self.bits):
+            left, right = our_rows[near[:, 0]], their_rows[near[:, 1]]
+            same = self._same_cells(ours.cells[left], theirs.cells[right])
+            np.minimum.at(first, left[same], right[same])
+        known = {content: row for row, content in enumerate(theirs.contents)}
+        for row in np.flatnonzero(ours.is_faint & ~ours.is_blank).tolist():
+            first[row] = known.get(ours.contents[row], none)
+        return np.where(first < none, first, -1)
 
-    def prompt_key(self, judgement: Judgement) -> str:
-        """What two records with the same prompt have in common; empty if their prompts join nothing."""
-        is_edit = IMAGES_PER_TASK[judgement.task] == 2
-        return "" if is_edit and not self.instructions else normal_prompt(judgement.prompt)
+    def _same_cells(self, left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        apart = np.abs(left.astype(np.int16) - right)
+        return np.asarray(apart.max(axis=1, initial=0) <= self.difference)
 
     def group(self, records: Sequence[CuratedRecord], table: PictureTable) -> Groups:
         """Join records that share a picture, look the same, have the same prompt, group or item, or a rewritten one.
@@ -131,32 +154,36 @@ class NearDuplicates:
             records: The records; every picture of theirs is in ``table``.
             table: What ``look`` returned.
         """
-        (classes,), pairs = self.alike(table)
-        joined = UnionFind()
-        for left, right in pairs.tolist():
-            joined.join(("class", left), ("class", right))
-        for record in records:
-            for tie in self._ties(record, table, classes):
-                joined.join(("record", record.judgement.id), tie)
-        smallest: dict[Hashable, str] = {}
-        for identifier in sorted(record.judgement.id for record in records):
-            smallest.setdefault(joined.root(("record", identifier)), identifier)
+        sets = self.sets(table)
+        numbers: dict[Hashable, int] = {}
+        ties = (
+            (place, numbers.setdefault(tie, len(records) + len(numbers)))
+            for place, record in enumerate(records)
+            for tie in self._ties(record, table, sets)
+        )
+        pairs = np.fromiter(chain.from_iterable(ties), dtype=np.int64).reshape(-1, 2)
+        group_of = _joined(np.arange(len(records) + len(numbers)), pairs)[: len(records)].tolist()
+        named = sorted(zip((record.judgement.id for record in records), group_of, strict=True))
+        smallest = {number: identifier for identifier, number in reversed(named)}
+        sizes = np.bincount(sets[sets >= 0])
         return Groups(
-            of={record.judgement.id: smallest[joined.root(("record", record.judgement.id))] for record in records},
-            pictures=len(table.hashes),
-            flat=int(table.is_flat.sum()),
-            near_pairs=_pairs_of_pictures(classes, pairs),
+            of={identifier: smallest[number] for identifier, number in named},
+            pictures=len(sets),
+            faint=int((table.is_faint & ~table.is_blank).sum()),
+            blank=int(table.is_blank.sum()),
+            like_another=int(sizes[sizes > 1].sum()),
         )
 
     def _ties(
-        self, record: CuratedRecord, table: PictureTable, classes: NDArray[np.int64]
+        self, record: CuratedRecord, table: PictureTable, sets: NDArray[np.int64]
     ) -> Iterable[tuple[str, ...] | tuple[str, int]]:
         judgement, source = record.judgement, record.provenance
         dataset = str(source.get("dataset", ""))  # another data set may use the same names for other things
         for ref in judgement.images:
-            if (number := int(classes[table.row[ref]])) >= 0:
-                yield "class", number
-        if prompt := self.prompt_key(judgement):
+            if (number := int(sets[table.row[ref]])) >= 0:
+                yield "pictures", number
+        prompt = normal_prompt(judgement.prompt)
+        if prompt and (self.instructions or not is_edit(judgement)):
             yield "prompt", prompt
         if judgement.group:
             yield "group", dataset, judgement.group
@@ -165,31 +192,9 @@ class NearDuplicates:
                 yield "item", dataset, str(item)
 
 
-class UnionFind:
-    """Sets of things that are joined pair by pair: Tarjan's disjoint sets with path halving, the larger set on top."""
-
-    def __init__(self) -> None:
-        self._above: dict[Hashable, Hashable] = {}
-        self._size: dict[Hashable, int] = {}
-
-    def root(self, thing: Hashable) -> Hashable:
-        """The thing that stands for the set; the same for all of its members."""
-        above = self._above
-        above.setdefault(thing, thing)
-        while above[thing] != thing:
-            above[thing] = above[above[thing]]
-            thing = above[thing]
-        return thing
-
-    def join(self, left: Hashable, right: Hashable) -> None:
-        """Make one set of two."""
-        top, low = self.root(left), self.root(right)
-        if top == low:
-            return
-        if self._size.get(top, 1) < self._size.get(low, 1):
-            top, low = low, top
-        self._above[low] = top
-        self._size[top] = self._size.get(top, 1) + self._size.pop(low, 1)
+def is_edit(judgement: Judgement) -> bool:
+    """Whether a judgement is of a source picture and an edited one, and its prompt an instruction."""
+    return IMAGES_PER_TASK[judgement.task] == 2
 
 
 def normal_prompt(prompt: str) -> str:
@@ -197,39 +202,41 @@ def normal_prompt(prompt: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", prompt).casefold().split())
 
 
-def _look_at(ref: ImageRef, origin: str) -> tuple[bytes, Fingerprint] | BadRecord:
-    """The content's digest and the fingerprint of one picture; the file is read once."""
+def _joined(sets: NDArray[np.int64], pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The number of the set of each thing, once the sets of each pair of things are one."""
+    if not len(pairs):
+        return sets
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_array((np.ones(len(pairs), dtype=np.bool_), sets[pairs].T), shape=(len(sets), len(sets)))
+    return connected_components(graph, directed=False)[1].astype(np.int64)[sets]
+
+
+def _look_at(ref: ImageRef, origin: str) -> Fingerprint | BadRecord:
     try:
-        loaded = replace(ref, data=image_bytes(ref, origin=origin))
-        return hashlib.sha256(loaded.data or b"").digest(), fingerprint(open_image(loaded, origin=origin))
+        return fingerprint(open_image(ref, origin=origin))
     except BadRecord as error:
         return error
 
 
-def _table(found: Mapping[ImageRef, tuple[bytes, Fingerprint] | BadRecord]) -> PictureTable:
+def _table(found: Iterable[tuple[ImageRef, Fingerprint | BadRecord]]) -> PictureTable:
+    prints: dict[bytes, Fingerprint] = {}
     rows: dict[bytes, int] = {}
-    prints: list[Fingerprint] = []
     row: dict[ImageRef, int] = {}
     bad: dict[ImageRef, BadRecord] = {}
-    for ref, result in found.items():
-        if isinstance(result, BadRecord):
-            bad[ref] = result
+    for ref, seen in found:
+        if isinstance(seen, BadRecord):
+            bad[ref] = seen
             continue
-        digest, seen = result
-        if digest not in rows:
-            rows[digest] = len(prints)
-            prints.append(seen)
-        row[ref] = rows[digest]
+        prints.setdefault(seen.content, seen)
+        row[ref] = rows.setdefault(seen.content, len(rows))
     return PictureTable(
-        hashes=np.array([seen.hash for seen in prints], dtype=np.uint64),
-        cells=np.frombuffer(b"".join(seen.cells for seen in prints), dtype=np.uint8).reshape(len(prints), 192),
-        is_flat=np.array([seen.is_flat for seen in prints], dtype=np.bool_),
+        hashes=np.array([seen.hash for seen in prints.values()], dtype=np.uint64),
+        cells=np.frombuffer(b"".join(seen.cells for seen in prints.values()), dtype=np.uint8).reshape(-1, 192),
+        contents=list(prints),
+        is_faint=np.array([seen.is_faint for seen in prints.values()], dtype=np.bool_),
+        is_blank=np.array([seen.is_blank for seen in prints.values()], dtype=np.bool_),
         row=row,
         bad=bad,
     )
-
-
-def _pairs_of_pictures(classes: NDArray[np.int64], pairs: NDArray[np.int64]) -> int:
-    """Pairs of pictures that look the same: those of equal fingerprints, and those of close ones."""
-    sizes = np.bincount(classes[classes >= 0], minlength=int(pairs.max(initial=-1)) + 1)
-    return int((sizes * (sizes - 1) // 2).sum() + (sizes[pairs[:, 0]] * sizes[pairs[:, 1]]).sum())

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from firm_lightning.curation.balance import Balanced
+from firm_lightning.curation.leakage import Checked
 from firm_lightning.curation.split import SPLITS
 from firm_lightning.types import SCORES_1TO5, TASKS, Task
 
@@ -39,13 +41,15 @@ class StageUse:
 
 @dataclass(frozen=True, slots=True)
 class Alike:
-    """What was found alike among the records that were looked at."""
+    """What was found alike among the records, and whether equal ``instructions`` of edits were to count."""
 
     pictures: int
-    flat: int
-    near_pairs: int
+    faint: int
+    blank: int
+    like_another: int
     groups: int
     largest_group: int
+    instructions: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class Summary:
         rejected: What the run set aside before it became a record: (stage, reason) -> how many.
         shares: The share of each split that was asked for.
         alike: Near duplicates.
+        checked: Benchmarks that the records were held against; None if there was none.
         balanced: Scores before and after balancing; None if nothing was balanced.
         stages: The stages behind the records -> how many records.
         packages: The versions that made the records -> how many records.
@@ -70,6 +75,7 @@ class Summary:
     rejected: Mapping[tuple[str, str], int]
     shares: Mapping[str, float]
     alike: Alike
+    checked: Checked | None
     balanced: Balanced | None
     stages: Mapping[StageUse, int]
     packages: Mapping[str, int]
@@ -89,6 +95,18 @@ class Summary:
     def datasets(self) -> tuple[str, ...]:
         """The data sets of the set, by name."""
         return tuple(sorted({entry.dataset for entry in self.entries}))
+
+    @property
+    def warning(self) -> str:
+        """What to do if the largest group fits into no split but the largest; empty if it fits."""
+        largest, *others = sorted(self.shares, key=self.shares.__getitem__, reverse=True)
+        room = max((Fraction(str(self.shares[split])) for split in others), default=1) * self.written
+        if self.alike.largest_group <= max(room, 1):
+            return ""
+        size = f"{self.alike.largest_group:,} records"
+        told = f"The largest group, {size}, is larger than any split but {largest} was to be."
+        advice = " Do common instructions join it? `instructions: false` of near_duplicates leaves them out."
+        return told + (advice if self.alike.instructions else "")
 
     def in_split(self, split: str) -> int:
         """Records of one split."""

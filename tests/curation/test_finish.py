@@ -16,6 +16,7 @@ from firm_lightning.curation.data_card import write_card
 from firm_lightning.curation.drop_rules import ReasoningLength
 from firm_lightning.curation.finish import Finish, sorted_places
 from firm_lightning.curation.leakage import Leakage
+from firm_lightning.curation.near_duplicates import NearDuplicates
 from firm_lightning.curation.set_files import rejected_reasons
 from firm_lightning.curation.split import Split
 from firm_lightning.curation.summary import Entry, Summary
@@ -114,6 +115,47 @@ def test_what_is_left_out_is_told(tmp_path: Path) -> None:
     card = (tmp_path / "set" / "README.md").read_text()
     assert "| look | the answer is empty | 3 |" in card
     assert f"{len(records)} records were labelled, {len(written)} are in the set." in card
+    assert "\nHeld against bench (prompts of text-to-image, pictures): 1 left out.\n" in card
+    assert "- `dropped.jsonl`, `leaked.jsonl`: labelled records" in card
+
+
+def test_the_card_tells_what_was_checked_and_what_not(tmp_path: Path) -> None:
+    records = [record("a", images=(save(tmp_path / "p", "a.png", Image.new("RGB", (8, 8))),))]
+    made(Finish(), records, tmp_path / "plain")
+    card = (tmp_path / "plain" / "README.md").read_text()
+    assert "\nHeld against no benchmark.\n" in card and "leaked.jsonl" not in card
+    assert not (tmp_path / "plain" / "leaked.jsonl").exists()
+    assert "joined by near-duplicate pictures, identical prompts and instructions, item and group. Of 1 diff" in card
+    assert "0 look like another one; 0 with hardly any contrast are alike only if equal, and 1 of one colour" in card
+    folder = benchmark(tmp_path / "bench")
+    (folder / "images" / "b.png").write_bytes(b"damaged")
+    skipping = Leakage(benchmarks=[JsonlFolder(path=folder, on_bad_record="skip")])
+    near = NearDuplicates(instructions=False)
+    made(Finish(near_duplicates=near, leakage=skipping), records, tmp_path / "checked")
+    card = (tmp_path / "checked" / "README.md").read_text()
+    assert (
+        "identical prompts of text-to-image, item and group. Edits with one instruction may stand in several." in card
+    )
+    told = "Held against bench (prompts of text-to-image, pictures): 0 left out."
+    assert f"\n{told} 1 pictures there could not be opened.\n" in card
+
+
+def test_a_group_that_fits_into_train_alone_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pictures = [save(tmp_path / "p", f"{n}.png", drawing(n)) for n in range(20)]
+    finish = Finish(split=Split(train=0.8, val=0.1, test=0.1))  # val and test are to have 2 of 20
+    told = "The largest group, 3 records, is larger than any split but train was to be."
+    for common in (2, 3):
+        records = [
+            record(f"r{n}", images=(ref,), prompt="a cat" if n < common else None) for n, ref in enumerate(pictures)
+        ]
+        summary = made(finish, records, tmp_path / f"set{common}")
+        assert summary.warning.startswith(told) == (common == 3) and bool(summary.warning) == (common == 3)
+        assert (told in (tmp_path / f"set{common}" / "README.md").read_text()) == (common == 3)
+        assert (f"set{common}: {told}" in caplog.text) == (common == 3)
+    advice = " Do common instructions join it? `instructions: false` of near_duplicates leaves them out."
+    assert summary.warning == told + advice
+    finish.near_duplicates = NearDuplicates(instructions=False)
+    assert made(finish, records, tmp_path / "apart").warning == told
 
 
 def test_the_card_counts_by_score(tmp_path: Path) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from firm_lightning.curation.near_duplicates import NearDuplicates, UnionFind
+from firm_lightning.curation import near_duplicates
+from firm_lightning.curation.near_duplicates import NearDuplicates, PictureTable
 from firm_lightning.types import CuratedRecord, ImageRef
 from tests.curation.labelled import drawing, photograph, record, save
 
@@ -17,6 +22,13 @@ def groups(near: NearDuplicates, *records: CuratedRecord) -> list[list[str]]:
     table = near.look([each.judgement for each in records], title="pictures")
     found = near.group(records, table).of
     return sorted(sorted(name for name in found if found[name] == group) for group in set(found.values()))
+
+
+def starry(seed: int) -> Image.Image:
+    """Single white pixels on black, too few to leave anything of themselves in the shrunk picture."""
+    pixels = np.zeros((256, 256), dtype=np.uint8)
+    pixels[tuple(np.random.default_rng(seed).integers(0, 256, (2, 12)))] = 255
+    return Image.fromarray(pixels).convert("RGB")
 
 
 def test_near_duplicates_are_joined_and_others_are_not(tmp_path: Path) -> None:
@@ -36,18 +48,68 @@ def test_equal_shapes_of_other_colours_are_not_alike(tmp_path: Path) -> None:
     picture = drawing(5, 128)
     red, green, blue = picture.split()
     swapped = Image.merge("RGB", (red, blue, green))
-    grey = [Image.merge("RGB", (each.convert("L"),) * 3) for each in (picture, swapped)]
-    names = [save(tmp_path, f"{n}.png", each) for n, each in enumerate((picture, swapped, *grey))]
-    records = [record(f"r{n}", images=(ref,)) for n, ref in enumerate(names)]
-    assert groups(NearDuplicates(bits=63, difference=24), *records[:2]) == [["r0"], ["r1"]]
+    records = [record(f"r{n}", images=(save(tmp_path, f"{n}.png", each),)) for n, each in enumerate((picture, swapped))]
+    assert groups(NearDuplicates(bits=63, difference=24), *records) == [["r0"], ["r1"]]
+    assert groups(NearDuplicates(bits=63, difference=255), *records) == [["r0", "r1"]]
 
 
-def test_flat_pictures_join_nothing_unless_they_are_one_file_of_one_item(tmp_path: Path) -> None:
-    black = [save(tmp_path, f"{n}.png", Image.new("RGB", (8 + n, 8), (0, 0, 0))) for n in range(2)]
-    assert groups(NearDuplicates(), *(record(f"r{n}", images=(ref,)) for n, ref in enumerate(black))) == [
-        ["r0"],
-        ["r1"],
-    ]
+def test_pictures_of_one_colour_join_nothing_not_even_their_own_file(tmp_path: Path) -> None:
+    black = save(tmp_path, "black.png", Image.new("RGB", (8, 8)))
+    again = save(tmp_path, "again.png", Image.new("RGB", (8, 8)))
+    records = [record(f"r{n}", images=(ref,)) for n, ref in enumerate((black, black, again))]
+    assert groups(NearDuplicates(), *records) == [["r0"], ["r1"], ["r2"]]
+    twin = record("twin", images=(black,), parent="item-r0")
+    assert groups(NearDuplicates(), records[0], twin) == [["r0", "twin"]]
+
+
+def test_pictures_too_even_for_a_hash_are_alike_if_they_are_equal(tmp_path: Path) -> None:
+    pages = [starry(place) for place in (5, 6)]
+    refs = [save(tmp_path, f"{n}.png", page) for n, page in enumerate(pages)]
+    again = save(tmp_path, "again.webp", pages[0], lossless=True)
+    records = [record(f"r{n}", images=(ref,)) for n, ref in enumerate((refs[0], refs[0], refs[1], again))]
+    near = NearDuplicates()
+    assert groups(near, *records) == [["r0", "r1", "r3"], ["r2"]]
+    table = near.look([each.judgement for each in records], title="pictures")
+    told = near.group(records, table)
+    assert (told.pictures, told.faint, told.blank, told.like_another) == (2, 2, 0, 0)
+
+
+def test_thousands_that_look_the_same_are_joined_without_their_pairs() -> None:
+    random, count = np.random.default_rng(0), 3000
+    table = PictureTable(
+        hashes=np.uint64(1) << random.integers(0, 64, count, dtype=np.uint64),  # no two differ in more than two bits
+        cells=random.integers(100, 124, (count, 192), dtype=np.uint8),
+        contents=[b""] * count,
+        is_faint=np.zeros(count, dtype=np.bool_),
+        is_blank=np.zeros(count, dtype=np.bool_),
+        row={},
+        bad={},
+    )
+    tracemalloc.start()
+    try:
+        sets = NearDuplicates(bits=2).sets(table)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert set(sets.tolist()) == {0}
+    assert peak_bytes < 20e6  # 4,498,500 pairs of two numbers would take 72 MB
+
+
+def test_no_more_pictures_wait_than_a_window_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near_duplicates, "_WINDOW", 2)
+    refs = [save(tmp_path, f"{n}.png", drawing(n)) for n in range(5)]
+    windows: list[int] = []
+    plain = ThreadPoolExecutor.map
+
+    def counted(pool: ThreadPoolExecutor, work: Any, refs: list[ImageRef], origins: Any) -> Any:
+        windows.append(len(refs))
+        return plain(pool, work, refs, origins)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "map", counted)
+    judgements = [record(f"r{n}", images=(ref,)).judgement for n, ref in enumerate(refs)]
+    table = NearDuplicates().look(judgements, title="pictures")
+    assert [table.row[ref] for ref in refs] == [0, 1, 2, 3, 4]
+    assert windows == [2, 2, 1]
 
 
 def test_one_source_picture_joins_edits(tmp_path: Path) -> None:
@@ -91,14 +153,6 @@ def test_what_cannot_be_opened_is_told(tmp_path: Path) -> None:
     bad = ImageRef("bad.png", root=tmp_path)
     table = NearDuplicates().look([record("a", images=(bad,)).judgement], title="pictures")
     assert list(table.bad) == [bad] and "items.jsonl:a" in str(table.bad[bad]) and table.row == {}
-
-
-def test_disjoint_sets() -> None:
-    sets = UnionFind()
-    for left, right in ((1, 2), (3, 4), (2, 3), (5, 6)):
-        sets.join(left, right)
-    assert len({sets.root(thing) for thing in (1, 2, 3, 4)}) == 1
-    assert len({sets.root(thing) for thing in (1, 5, 7)}) == 3
 
 
 @pytest.mark.parametrize(
