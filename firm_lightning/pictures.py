@@ -117,14 +117,14 @@ def image_bytes(ref: ImageRef, *, origin: str = "", max_file_bytes: int = MAX_FI
     """
     where = origin or ref.name
     path = image_path(ref, origin=origin) if ref.data is None else None
-    size = path.stat().st_size if path is not None else len(ref.data or b"")
-    if size == 0:
-        raise BadRecord(where, f"'{ref.name}' is empty (0 bytes)")
-    if size > max_file_bytes:
-        raise BadRecord(where, f"'{ref.name}' has {size:,} bytes, more than max_file_bytes {max_file_bytes:,}")
-    if path is None:
-        return ref.data or b""
     try:
+        size = path.stat().st_size if path is not None else len(ref.data or b"")
+        if size == 0:
+            raise BadRecord(where, f"'{ref.name}' is empty (0 bytes)")
+        if size > max_file_bytes:
+            raise BadRecord(where, f"'{ref.name}' has {size:,} bytes, more than max_file_bytes {max_file_bytes:,}")
+        if path is None:
+            return ref.data or b""
         with path.open("rb") as file:
             return file.read(max_file_bytes)
     except OSError as error:

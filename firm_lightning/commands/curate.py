@@ -8,7 +8,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from firm_lightning.commands.function_command import resolved_config
 from firm_lightning.curation.accounting import Price
+from firm_lightning.curation.asking import REJECTED_IN_A_ROW
 from firm_lightning.curation.estimate import Assumptions
 from firm_lightning.curation.pipeline import Finisher, ItemSource, Pipeline
 
@@ -24,6 +26,8 @@ def curate(
     finish: Finisher,
     block_size: int = 512,
     retries: int = 1,
+    retry_rejected: bool | int = False,
+    rejected_in_a_row: int = REJECTED_IN_A_ROW,
     retest_share: float = 0.0,
     only: str | None = None,
     dry_run: bool = False,
@@ -33,8 +37,9 @@ def curate(
     """Label items with an annotator and write a scoring set.
 
     The output is a run folder: journal.jsonl (every answer, at once), set/ (the scoring set, when all is done),
-    rejected.jsonl (what was set aside, and why), accounts.json (calls, tokens, time and cost). An interrupted or killed
-    run goes on when the same command is given again; no answer that is in the journal is asked for again.
+    rejected.jsonl (what was set aside, and why), accounts.json (calls, tokens, time and cost), config_curate.yaml
+    (resolved). An interrupted or killed run goes on when the same command is given again, or with that file as
+    --config; no answer that is in the journal is asked for again. Items may be added and taken away.
 
     Args:
         output: The run folder.
@@ -45,6 +50,11 @@ def curate(
         block_size: Items that go through the stages together; it does not change the result.
         retries: Further attempts at a question whose answer cannot be read, before it is set aside. An annotator that
             always says the same needs none.
+        retry_rejected: Ask again, with new attempts, for all that would be set aside because the annotator refused or
+            could not be understood: true after a fault of the annotator is mended. A number says how often; a larger
+            one than the last time asks once more.
+        rejected_in_a_row: So many items that one stage sets aside without a success between them stop the run, before
+            a fault of the annotator or of the disk has used up the others.
         retest_share: Share of the items whose ratings are asked for once more, to see how far the annotator agrees with
             itself (retest.jsonl); 0 to 1.
         only: Run this stage alone (and those that it needs) and write outputs/STAGE.jsonl instead of a set.
@@ -55,11 +65,11 @@ def curate(
     Raises:
         ValueError: A value is out of its range, another run lies in the folder, or an annotator fails.
     """
-    _check(block_size=block_size, retries=retries, retest_share=retest_share)
+    _check(block_size, retries, int(retry_rejected), rejected_in_a_row, retest_share)
     _check_prices(prices or {}, pipeline)
     console = Console()
     if dry_run:
-        _estimate(items, pipeline, prices or {}, assumed or Assumptions(), console)
+        _estimate(items, pipeline, prices or {}, assumed or Assumptions(), only, retest_share, console)
         return
     from firm_lightning.curation.engine import Engine
 
@@ -70,9 +80,12 @@ def curate(
         finish=finish,
         block_size=block_size,
         retries=retries,
+        retry_rejected=int(retry_rejected),
+        rejected_in_a_row=rejected_in_a_row,
         retest_share=retest_share,
         prices=prices or {},
         console=console,
+        config=resolved_config(only=None),
     )
     try:
         if only is None:
@@ -86,7 +99,13 @@ def curate(
 
 
 def _estimate(
-    items: ItemSource, pipeline: Pipeline, prices: dict[str, Price], assumed: Assumptions, console: Console
+    items: ItemSource,
+    pipeline: Pipeline,
+    prices: dict[str, Price],
+    assumed: Assumptions,
+    only: str | None,
+    retest_share: float,
+    console: Console,
 ) -> None:
     from firm_lightning.curation.estimate import estimate, estimate_table
     from firm_lightning.curation.survey import survey
@@ -94,20 +113,23 @@ def _estimate(
 
     twins = pipeline.negatives is not None
     seen = survey(items, steps=steps_of(pipeline), makes_twins=twins, sample_items=assumed.sample_items)
-    count = len(seen.steps)
-    found = estimate(pipeline=pipeline, sample=seen.sample, items=count, prices=prices, assumed=assumed)
-    console.print(estimate_table(found, items=count, sampled=len(seen.sample), assumed=assumed))
+    found = estimate(pipeline=pipeline, seen=seen, prices=prices, assumed=assumed, only=only, retest_share=retest_share)
+    console.print(estimate_table(found, items=len(seen.steps), sampled=len(seen.sample), assumed=assumed))
     for row in found:
         if row.unreadable:
             line = f"{row.stage}: {row.unreadable} items of the sample cannot be asked about and would be set aside"
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _check(*, block_size: int, retries: int, retest_share: float) -> None:
-    if block_size < 1:
-        raise ValueError(f"block_size {block_size} must be at least 1")
-    if retries < 0:
-        raise ValueError(f"retries {retries} must be at least 0")
+def _check(block_size: int, retries: int, retry_rejected: int, rejected_in_a_row: int, retest_share: float) -> None:
+    for name, value, least in (
+        ("block_size", block_size, 1),
+        ("retries", retries, 0),
+        ("retry_rejected", retry_rejected, 0),
+        ("rejected_in_a_row", rejected_in_a_row, 1),
+    ):
+        if value < least:
+            raise ValueError(f"{name} {value} must be at least {least}")
     if not 0 <= retest_share <= 1:
         raise ValueError(f"retest_share {retest_share} must be from 0 to 1")
 

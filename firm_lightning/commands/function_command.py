@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from importlib import import_module
 from typing import Any
 
@@ -12,6 +13,8 @@ from firm_lightning.commands.list_flags import gather_lists
 from firm_lightning.commands.strict import PARSER_SETTINGS, parse_strictly
 
 jsonargparse.set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+_RUNNING: ContextVar[tuple[jsonargparse.ArgumentParser, jsonargparse.Namespace] | None]
+_RUNNING = ContextVar("_RUNNING", default=None)
 
 
 def function_parser(function: Callable[..., Any], *, prog: str, summary: str) -> jsonargparse.ArgumentParser:
@@ -37,4 +40,23 @@ def run_function(target: str, argv: Sequence[str], *, prog: str, summary: str) -
     config = parse_strictly(parser, argv, keys_of=parser, own_argv=argv, base=None)
     values = parser.instantiate_classes(config).as_dict()
     values.pop("config", None)
-    function(**values)
+    running = _RUNNING.set((parser, config))
+    try:
+        function(**values)
+    finally:
+        _RUNNING.reset(running)
+
+
+def resolved_config(**changed: Any) -> str:
+    """The config of the command that runs, all files and flags merged, as YAML; empty outside of one.
+
+    Args:
+        changed: Values of keys in place of those given.
+    """
+    running = _RUNNING.get()
+    if running is None:
+        return ""
+    parser, config = running
+    config = config.clone()
+    config.update(jsonargparse.Namespace(changed))
+    return str(parser.dump(config, skip_unset=False))

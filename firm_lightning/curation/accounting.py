@@ -90,16 +90,20 @@ class Accounts:
         return price.cost(account.tokens_in, account.tokens_out)
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in ``accounts.json``."""
+        """As it stands in ``accounts.json``; ``cost`` is that of all annotators but the unpriced."""
         rows = [
             {"stage": stage, "annotator": annotator, **asdict(account), "cost": self.cost(stage, annotator)}
             for (stage, annotator), account in self.accounts.items()
         ]
         for row in rows:
             row["seconds"] = round(row["seconds"], 1)
-        prices = {name: asdict(price) for name, price in self._prices.items()}
         known = [row["cost"] for row in rows if row["cost"] is not None]
-        return {"accounts": rows, "prices": prices, "cost": sum(known) if known else None}
+        return {
+            "accounts": rows,
+            "prices": prices_to_json(self._prices),
+            "cost": sum(known) if known else None,
+            "unpriced": sorted({annotator for _, annotator in self.accounts if annotator not in self._prices}),
+        }
 
     def table(self) -> Table:
         """For a terminal. A figure with ``+`` is a lower bound: some answers came without a count of tokens."""
@@ -114,6 +118,11 @@ class Accounts:
             shown = "-" if cost is None else f"{cost:,.2f}{more}"
             table.add_row(stage, annotator, *counts, *tokens, duration(account.seconds), shown)
         return table
+
+
+def prices_to_json(prices: Mapping[str, Price]) -> dict[str, Any]:
+    """Prices as they stand in ``accounts.json``."""
+    return {name: asdict(price) for name, price in prices.items()}
 
 
 def duration(seconds: float) -> str:

@@ -1,7 +1,8 @@
 """What the finished blocks of a run gave, on disk: a resumed run goes on after them and keeps nothing in memory.
 
-Lines begin with what they are: ``record``, ``rejected``, ``retest``; after those of a block stands ``block``. What no
-``block`` follows was being written when the run was killed; it is cut off and made again from the journal.
+Lines begin with what they are: ``record``, ``rejected``, ``retest``; after those of a block stands ``block``, with the
+items that had a picture which could not be read. What no ``block`` follows was being written when the run was killed;
+it is cut off and made again from the journal.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import json
 import os
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, overload
 
 from firm_lightning.curation.outputs import Rejected, record_from_json, record_to_json
+from firm_lightning.curation.run_folder import naming
 from firm_lightning.curation.walk import Retested
 from firm_lightning.types import CuratedRecord
 
@@ -57,6 +59,8 @@ class Blocks:
 
     Attributes:
         items: Number of items in them.
+        set_aside: Number of outputs that are set aside in them.
+        unread: Ids of items with a picture that could not be read, and where in the file the block of each begins.
         records: Their records.
 
     Args:
@@ -65,12 +69,8 @@ class Blocks:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.items = 0
-        self._starts = array("q")
         path.touch()
-        self._end = self._take_in()
-        os.truncate(path, self._end)
-        self.records = Records(path, self._starts)
+        self._open()
 
     def add(
         self,
@@ -79,8 +79,14 @@ class Blocks:
         records: Sequence[CuratedRecord],
         rejected: Sequence[Rejected],
         retested: Sequence[Retested],
+        unread: Iterable[str] = (),
     ) -> None:
-        """Write what a block of so many items gave."""
+        """Write what a block of so many items gave, and which of them had a picture that could not be read.
+
+        Raises:
+            OSError: It cannot be written; names the file.
+        """
+        begin, names = self._end, sorted(unread)
         lines = [_line("record", record_to_json(record)) for record in records]
         starts = []
         for line in lines:
@@ -88,14 +94,21 @@ class Blocks:
             self._end += len(line)
         others = [_line("rejected", asdict(each)) for each in rejected]
         others += [_line("retest", asdict(each)) for each in retested]
-        others.append(_line("block", {"items": items}))
-        with self.path.open("ab") as file:
+        others.append(_line("block", {"items": items, "unread": names}))
+        with naming(self.path), self.path.open("ab") as file:
             file.writelines([*lines, *others])
             file.flush()
             os.fsync(file.fileno())
         self._end += sum(map(len, others))
         self._starts.extend(starts)
+        self.unread |= dict.fromkeys(names, begin)
+        self.set_aside += len(rejected)
         self.items += items
+
+    def forget_from(self, item: str) -> None:
+        """Forget the block of an item that is in ``unread``, and all after it; they are made again from the journal."""
+        os.truncate(self.path, self.unread[item])
+        self._open()
 
     def values(self, kind: str) -> Iterator[dict[str, Any]]:
         """What stands in the lines of a kind, in their order."""
@@ -105,19 +118,32 @@ class Blocks:
                 if line.startswith(begin):
                     yield json.loads(line)[kind]
 
+    def _open(self) -> None:
+        """Take in the finished blocks and cut off what follows them."""
+        self.items = self.set_aside = 0
+        self.unread: dict[str, int] = {}
+        self._starts = array("q")
+        self._end = self._take_in()
+        os.truncate(self.path, self._end)
+        self.records = Records(self.path, self._starts)
+
     def _take_in(self) -> int:
-        """Find the records of finished blocks; returns where the last of them ends."""
-        end = place = 0
+        """Find what finished blocks hold; returns where the last of them ends."""
+        end = place = rejected = 0
         starts: list[int] = []
         with self.path.open("rb") as file:
             for line in file:
                 if line.startswith(_begin("record")):
                     starts.append(place)
+                rejected += line.startswith(_begin("rejected"))
                 place += len(line)
                 if line.startswith(_begin("block")) and line.endswith(b"\n"):
-                    self.items += json.loads(line)["block"]["items"]
+                    block = json.loads(line)["block"]
+                    self.items += block["items"]
+                    self.set_aside += rejected
+                    self.unread |= dict.fromkeys(block["unread"], end)
                     self._starts.extend(starts)
-                    starts, end = [], place
+                    starts, rejected, end = [], 0, place
         return end
 
 

@@ -1,13 +1,13 @@
 """The run of a curation: block by block through the pipeline, all answers in the journal, the final set at the end.
 
 In memory are the items of one block with their opened pictures (at most a gigabyte at a time), and for each item of the
-run about 100 bytes of its id at the start, then 2 bytes, 8 for each record and 16 for each finished call.
+run about 200 bytes of its id and line, by which its reader finds ids that come twice (as much again at the start), 2
+bytes, 8 for each record and 16 for each finished call.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -15,21 +15,20 @@ from typing import Any
 
 from rich.console import Console
 
-from firm_lightning.curation.accounting import Accounts, Price
-from firm_lightning.curation.asking import Asker
+from firm_lightning.curation.accounting import Price
+from firm_lightning.curation.asking import REJECTED_IN_A_ROW, Asker
 from firm_lightning.curation.blocks import Blocks
 from firm_lightning.curation.journal import Journal
 from firm_lightning.curation.outputs import RecordMaker, Work, output_to_json
 from firm_lightning.curation.pipeline import Finisher, ItemSource, Pipeline
 from firm_lightning.curation.progress import Progress
-from firm_lightning.curation.retest import retest_table
 from firm_lightning.curation.run_folder import RunFolder, write_whole
 from firm_lightning.curation.settings import deciding, of_finisher
 from firm_lightning.curation.survey import Survey, survey
+from firm_lightning.curation.tallies import Tallies
 from firm_lightning.curation.walk import Walk, steps_of
+from firm_lightning.pictures import BadRecord, open_image
 from firm_lightning.types import Item
-
-SHOWN_REASONS = 5
 
 
 class Engine:
@@ -45,6 +44,9 @@ class Engine:
         retest_share: Share of the items whose ratings are asked for once more, 0 to 1.
         prices: Of annotators, by their names.
         console: Where progress and results are shown.
+        retry_rejected: How often what would be set aside gets all its attempts again.
+        rejected_in_a_row: So many items that a stage sets aside without a success between them stop the run.
+        config: The resolved config, which is kept in the run folder.
     """
 
     def __init__(
@@ -59,11 +61,16 @@ class Engine:
         retest_share: float,
         prices: Mapping[str, Price],
         console: Console,
+        retry_rejected: int = 0,
+        rejected_in_a_row: int = REJECTED_IN_A_ROW,
+        config: str = "",
     ) -> None:
         self._folder = RunFolder(output)
         self._items, self._pipeline, self._finish = items, pipeline, finish
         self._block_size, self._retries, self._retest_share = block_size, retries, retest_share
         self._prices, self._console = prices, console
+        self._retry_rejected, self._rejected_in_a_row = int(retry_rejected), rejected_in_a_row
+        self._config = config
 
     def run(self) -> None:
         """Label all items and write the final set; what an earlier start did is not done again.
@@ -78,14 +85,19 @@ class Engine:
             self._begin(seen)
             finish = of_finisher(self._finish)
             blocks = Blocks(self._folder.blocks)
+            self._forget_mended(blocks)
+            tallies = Tallies(self._folder, journal, blocks, prices=self._prices, retests=self._retest_share > 0)
             is_labelled = blocks.items == len(seen.steps)
-            if is_labelled and self._folder.is_finished(finish):
+            is_finished = is_labelled and self._folder.is_finished(finish)
+            if is_finished and tallies.have_these_prices():
                 self._say(f"{self._folder.set} is finished, and nothing has changed since: nothing is done")
                 return
             if not is_labelled:
-                self._label(journal, seen, blocks)
-            self._conclude(journal, blocks)
-            self._write_set(blocks, finish)
+                self._label(journal, seen, blocks, tallies)
+            tallies.write()
+            tallies.show(self._console)
+            if not is_finished:
+                self._write_set(blocks, finish)
 
     def run_only(self, stage: str) -> Path:
         """Run one stage and those that it needs, and write its outputs; returns their file.
@@ -101,7 +113,7 @@ class Engine:
             self._begin(seen, keeps_extent=True)
             steps = len(self._pipeline.needed_for(target)) + 1
             with Progress(self._console, total=steps * len(seen.steps)) as progress:
-                walk = self._walk(journal, progress)
+                walk = self._walk(self._asker(journal, progress))
 
                 def lines() -> Iterator[str]:
                     for number, items in enumerate(_blocks(iter(self._items), self._block_size), start=1):
@@ -123,23 +135,43 @@ class Engine:
         extends = {
             "items": seen.fingerprint,
             "retries": self._retries,
+            "retry_rejected": self._retry_rejected,
             "retest_share": self._retest_share,
             "negatives.share": 0.0 if negatives is None else negatives.share,
         }
         decides = deciding(self._pipeline)
         self._folder.begin(decides=decides, extends=extends, keeps_extent=keeps_extent)
+        self._folder.keep_config(self._config)
 
-    def _walk(self, journal: Journal, progress: Progress) -> Walk:
-        asker = Asker(journal=journal, retries=self._retries, advance=progress.advance)
+    def _forget_mended(self, blocks: Blocks) -> None:
+        """Forget the first block with a picture that could not be read and now can be, and those after it."""
+        for item in islice(iter(self._items), blocks.items if blocks.unread else 0):
+            if item.id in blocks.unread and _opens(item):
+                self._say(f"item '{item.id}': its pictures can be read again; labels are put together anew from there")
+                blocks.forget_from(item.id)
+                return
+
+    def _asker(self, journal: Journal, progress: Progress) -> Asker:
+        return Asker(
+            journal=journal,
+            retries=self._retries,
+            retry_rejected=self._retry_rejected,
+            rejected_in_a_row=self._rejected_in_a_row,
+            progress=progress,
+        )
+
+    def _walk(self, asker: Asker) -> Walk:
         return Walk(pipeline=self._pipeline, asker=asker, retest_share=self._retest_share)
 
-    def _label(self, journal: Journal, seen: Survey, blocks: Blocks) -> None:
+    def _label(self, journal: Journal, seen: Survey, blocks: Blocks, tallies: Tallies) -> None:
         self._folder.mark_unfinished()
         total, done = sum(seen.steps), sum(seen.steps[: blocks.items])
         self._say(f"{len(seen.steps):,} items, {blocks.items:,} of them done; {len(journal):,} answers in the journal")
         maker = RecordMaker(self._pipeline, self._folder.keep_picture)
-        with Progress(self._console, total=total, done=done) as progress:
-            walk = self._walk(journal, progress)
+        progress = Progress(self._console, total=total, done=done, set_aside=blocks.set_aside)
+        with progress, tallies.left_behind():
+            asker = self._asker(journal, progress)
+            walk = self._walk(asker)
             for items in _blocks(islice(iter(self._items), blocks.items, None), self._block_size):
                 works = walk.block(items)
                 retested = walk.retested(works) if self._retest_share else []
@@ -147,29 +179,10 @@ class Engine:
                 journal.sync()
                 rejected = [lost for work in works for lost in work.lost]
                 done += sum(seen.steps[blocks.items : blocks.items + len(items)])
-                blocks.add(len(items), records=records, rejected=rejected, retested=retested)
+                blocks.add(len(items), records=records, rejected=rejected, retested=retested, unread=asker.unread)
+                progress.set_aside = blocks.set_aside
                 progress.set(done)
-
-    def _conclude(self, journal: Journal, blocks: Blocks) -> None:
-        """Write and show what the run came to, besides the set."""
-        reasons: Counter[tuple[str, str]] = Counter()
-
-        def lines() -> Iterator[str]:
-            for lost in blocks.values("rejected"):
-                reasons[lost["stage"], lost["why"]] += 1
-                yield json.dumps(lost, ensure_ascii=False) + "\n"
-
-        write_whole(self._folder.rejected, _readable(lines()))
-        accounts = Accounts(journal.entries(), self._prices)
-        write_whole(self._folder.accounts, json.dumps(accounts.to_json(), indent=1) + "\n")
-        self._console.print(accounts.table())
-        if self._retest_share:
-            pairs = list(blocks.values("retest"))
-            write_whole(self._folder.retest, _readable(json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs))
-            self._console.print(retest_table(pairs))
-        self._say(f"{len(blocks.records):,} records; {reasons.total():,} outputs set aside: {self._folder.rejected}")
-        for (stage, why), count in reasons.most_common(SHOWN_REASONS):
-            self._say(f"  {count:,} x {stage}: {why}")
+                tallies.write_now_and_then()
 
     def _write_set(self, blocks: Blocks, settings: Mapping[str, Any]) -> None:
         if not len(blocks.records):
@@ -195,6 +208,11 @@ def _output_lines(work: Work, stage: str) -> Iterator[str]:
         yield json.dumps({"item": lost.item, "stage": lost.stage, "why": lost.why, "answer": lost.answer}) + "\n"
 
 
-def _readable(lines: Iterator[str]) -> Iterator[str]:
-    """Lines that UTF-8 can hold: half a surrogate pair in an answer becomes a question mark."""
-    return (line.encode("utf-8", "replace").decode("utf-8") for line in lines)
+def _opens(item: Item) -> bool:
+    """Whether all pictures of an item can be opened."""
+    try:
+        for ref in item.images:
+            open_image(ref, origin=item.origin)
+    except BadRecord:
+        return False
+    return True

@@ -2,13 +2,14 @@
 
 Tokens are guesses: four bytes of text make one, and so do 32 x 32 pixels of a picture (Qwen3-VL: patches of 16 pixels,
 merged two by two). What earlier stages will find is not known yet and stands in as a text of the assumed length. The
-number of calls is that of first attempts.
+number of calls is that of first attempts; equal questions, which are asked once, are known by equal prompts where no
+picture is shown.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,10 @@ from rich import box
 from rich.table import Table
 
 from firm_lightning.curation.accounting import Price, duration
-from firm_lightning.curation.pipeline import Negatives, Pipeline, rewritten
+from firm_lightning.curation.pipeline import Pipeline, rewritten
+from firm_lightning.curation.survey import Survey
 from firm_lightning.pictures import image_size
-from firm_lightning.types import Item, StageOutput, Words
+from firm_lightning.types import ImageRef, Item, StageOutput, Words
 
 if TYPE_CHECKING:
     from firm_lightning.protocols import Annotator, Stage
@@ -62,41 +64,71 @@ class StageEstimate:
 
 
 def estimate(
-    *, pipeline: Pipeline, sample: Sequence[Item], items: int, prices: Mapping[str, Price], assumed: Assumptions
+    *,
+    pipeline: Pipeline,
+    seen: Survey,
+    prices: Mapping[str, Price],
+    assumed: Assumptions,
+    only: str | None = None,
+    retest_share: float = 0.0,
 ) -> list[StageEstimate]:
     """What each stage will ask for; a stage without an annotator asks for nothing and is left out.
 
     Args:
         pipeline: The stages.
-        sample: Some of the items.
-        items: How many there are.
+        seen: The items, with a sample of them.
         prices: Of annotators, by their names.
         assumed: What is taken for granted.
+        only: The stage that is run alone, with those that it needs.
+        retest_share: Share of the items whose ratings are asked for once more.
     """
-    share = items / len(sample)
     found = []
-    twins, chosen = _twins(pipeline.negatives, sample)
-    inherited = pipeline.inherited()
-    for stage in pipeline.stages:
-        asked_of = [*sample, *twins] if stage.name not in inherited else sample
-        found += _of_stage(stage, asked_of, share, prices, assumed)
-    for stage in pipeline.negatives_stages:
-        is_first = stage is pipeline.negatives_stages[0]
-        found += _of_stage(stage, chosen if is_first else twins, share, prices, assumed)
+    by_prompt = _asked_by_prompt(pipeline, seen.sample)
+    for stage, items, twins in _asked(pipeline, seen.sample, only):
+        share = len(seen.steps) / len(seen.sample)
+        calls = [len(asked) * share for asked in (items, twins)]
+        if stage.name in by_prompt:
+            calls = [min(number, seen.prompts) for number in calls]
+        if only is None and getattr(stage, "task", None) is not None:  # so say stages that rate
+            calls = [number * (1 + retest_share) for number in calls]
+        found += _of_stage(stage, [*items, *twins], sum(calls), prices, assumed)
     return found
 
 
-def _twins(negatives: Negatives | None, sample: Sequence[Item]) -> tuple[list[Item], list[Item]]:
-    """Rewritten items of the sample, their instructions as long as before, and the items that they are made of."""
-    if negatives is None:
-        return [], []
-    chosen = [item for item in sample if negatives.takes(item.id)]
-    return [rewritten(item, item.prompt) for item in chosen], chosen
+def _asked(
+    pipeline: Pipeline, sample: Sequence[Item], only: str | None
+) -> Iterator[tuple[Stage, Sequence[Item], Sequence[Item]]]:
+    """Every stage with the items and the rewritten items of the sample that it is asked about."""
+    negatives, target = pipeline.negatives, None if only is None else pipeline.named(only)
+    chosen = [] if negatives is None else [item for item in sample if negatives.takes(item.id)]
+    twins = [rewritten(item, item.prompt) for item in chosen]  # their instructions are as long as before
+    is_of_twins = negatives is not None and target in negatives.stages
+    wanted = {stage.name for stage in pipeline.all_stages}
+    if target is not None:
+        ends = [target, negatives.rewrite] if negatives is not None and is_of_twins else [target]
+        wanted = {stage.name for end in ends for stage in [*pipeline.needed_for(end), end]}
+    for stage in pipeline.stages:
+        has_twins = target is None and stage.name not in pipeline.inherited()
+        if stage.name in wanted:
+            yield stage, chosen if is_of_twins else sample, twins if has_twins else []
+    for stage in pipeline.negatives_stages:
+        if stage.name in wanted:
+            yield (stage, chosen, []) if stage is pipeline.negatives_stages[0] else (stage, [], twins)
+
+
+def _asked_by_prompt(pipeline: Pipeline, sample: Sequence[Item]) -> set[str]:
+    """Stages that see no picture, not even in the words of another: they are asked once for all items of a prompt."""
+    names: set[str] = set()
+    for stage in pipeline.all_stages:
+        if names.issuperset(stage.reads) and not any(_pictures(stage, item) for item in sample):
+            names.add(stage.name)
+    return names
 
 
 def _of_stage(
-    stage: Stage, items: Sequence[Item], share: float, prices: Mapping[str, Price], assumed: Assumptions
+    stage: Stage, items: Sequence[Item], most_calls: float, prices: Mapping[str, Price], assumed: Assumptions
 ) -> list[StageEstimate]:
+    """What a stage asks for that makes so many calls if each of these items can be asked about."""
     annotator = stage.annotator
     if annotator is None or not items:
         return []
@@ -111,7 +143,7 @@ def _of_stage(
                 calls += 1
         except ValueError:  # BadRecord is one: this item will be set aside
             unreadable += 1
-    tokens_out = calls * assumed.answer_tokens
+    share, tokens_out = most_calls / len(items), calls * assumed.answer_tokens
     price = prices.get(annotator.name)
     return [
         StageEstimate(
@@ -125,6 +157,14 @@ def _of_stage(
             unreadable=unreadable,
         )
     ]
+
+
+def _pictures(stage: Stage, item: Item) -> Sequence[ImageRef]:
+    """What a stage shows of an item; nothing of one that cannot be asked about."""
+    try:
+        return stage.pictures(item)
+    except ValueError:
+        return ()
 
 
 def text_tokens(text: str) -> int:
@@ -149,7 +189,8 @@ def estimate_table(estimates: Sequence[StageEstimate], *, items: int, sampled: i
     caption = (
         f"Estimated from {sampled:,} of {items:,} items; nothing was sent. A token stands for {TEXT_BYTES_PER_TOKEN} "
         f"bytes of text or {PICTURE_TOKEN_PX} x {PICTURE_TOKEN_PX} pixels. Assumed: answers of {assumed.answer_tokens} "
-        f"tokens, written at {assumed.answer_tokens_per_s:g} tokens/s, one stage after the other; no second attempts."
+        f"tokens, written at {assumed.answer_tokens_per_s:g} tokens/s, one stage after the other; no second attempts. "
+        "Where no picture is shown, equal prompts count once."
     )
     table = Table("stage", "annotator", box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
     for heading in ("calls", "tokens in", "tokens out", "time", "cost"):

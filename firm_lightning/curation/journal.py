@@ -74,6 +74,7 @@ class Journal:
         self.path = path
         self._file: BinaryIO = path.open("a+b")
         _lock(self._file, path)
+        self._lines = path.open("ab", buffering=0)  # a full disk must not be met once more when this is closed
         self._heads: NDArray[np.uint64]
         self._starts: NDArray[np.int64]
         self._recent: dict[int, list[int]] = {}
@@ -107,9 +108,9 @@ class Journal:
             OSError: It cannot be written.
         """
         line = _write_line(entry)
-        self._file.seek(0, os.SEEK_END)
-        self._file.write(line)
-        self._file.flush()
+        rest = memoryview(line)
+        while rest:
+            rest = rest[self._lines.write(rest) :]
         self._recent.setdefault(_head(entry.key), []).append(self._end)
         self._recent_lines += 1
         self._end += len(line)
@@ -131,6 +132,7 @@ class Journal:
             try:
                 self.sync()
             finally:
+                self._lines.close()
                 self._file.close()
 
     def entries(self) -> Iterator[Entry]:

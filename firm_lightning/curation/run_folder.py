@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from firm_lightning.pictures import image_bytes
 from firm_lightning.types import ImageRef
 
 RUN_NAME = "run.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised when an older program could not go on with a run any more."""
 
 
@@ -32,6 +34,7 @@ class RunFolder:
         self.rejected = path / "rejected.jsonl"
         self.retest = path / "retest.jsonl"
         self.accounts = path / "accounts.json"
+        self.config = path / "config_curate.yaml"
         self.set = path / "set"
         self._run = path / RUN_NAME
         self._finished = path / "finished.json"
@@ -50,7 +53,8 @@ class RunFolder:
         """Whether nothing lies here, or what a start leaves that found something wrong before it asked anything."""
         if not self.path.is_dir():
             return False
-        return all(path == self.journal and not path.stat().st_size for path in self.path.iterdir())
+        begun = _partial(self._run)
+        return all(path == begun or (path == self.journal and not path.stat().st_size) for path in self.path.iterdir())
 
     def outputs_of(self, stage: str) -> Path:
         """Where the outputs of a stage that was run alone go."""
@@ -91,6 +95,11 @@ class RunFolder:
         self.blocks.unlink(missing_ok=True)
         write_whole(self._run, json.dumps(told, indent=1) + "\n")
 
+    def keep_config(self, text: str) -> None:
+        """Keep the config of this start, with which the run goes on; an earlier start's is replaced."""
+        if text:
+            write_whole(self.config, text)
+
     def is_finished(self, settings: Mapping[str, Any]) -> bool:
         """Whether the final set was made with these settings."""
         return self.set.is_dir() and _read(self._finished) == json.loads(json.dumps(settings))
@@ -130,12 +139,48 @@ class RunFolder:
 
 
 def write_whole(path: Path, text: str | Iterable[str]) -> None:
-    """Write a text file that appears whole, in a folder that is made if need be."""
+    """Write a text file that appears whole, also after a power cut, in a folder that is made if need be.
+
+    Raises:
+        OSError: It cannot be written; names the file, of which nothing is left.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.writelines([text] if isinstance(text, str) else text)
+    partial = _partial(path)
+    try:
+        with naming(path), partial.open("w", encoding="utf-8") as file:
+            file.writelines([text] if isinstance(text, str) else text)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
     partial.replace(path)
+    _sync_folder(path.parent)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """What the system says while a file is written, of a full disk above all, with the file's name."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
+
+
+def _sync_folder(path: Path) -> None:
+    """Bring names to disk; some network file systems cannot, and need not, do so for a folder."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

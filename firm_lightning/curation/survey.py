@@ -23,15 +23,17 @@ class Survey:
         fingerprint: SHA-256 of the items' fields. The pictures' bytes are not read: the journal knows answers by them.
         steps: For each item, how many stages it and its twin go through.
         sample: Some items, spread over all.
+        prompts: How many different prompts they have, where a sample is taken.
     """
 
     fingerprint: str = ""
     steps: array[int] = field(default_factory=lambda: array("H"))
     sample: list[Item] = field(default_factory=list)
+    prompts: int = 0
 
 
 def survey(items: Iterable[Item], *, steps: Callable[[str], int], makes_twins: bool, sample_items: int = 0) -> Survey:
-    """Look at every item; ids need about 100 bytes each meanwhile.
+    """Look at every item; ids need about 200 bytes each meanwhile.
 
     Args:
         items: The items.
@@ -42,17 +44,21 @@ def survey(items: Iterable[Item], *, steps: Callable[[str], int], makes_twins: b
     Raises:
         BadRecord: An id is empty, or comes twice; or there are no items.
     """
-    found, digest, origins = Survey(), hashlib.sha256(), dict[str, str]()
+    found, digest, origins, prompts = Survey(), hashlib.sha256(), dict[str, str](), set[bytes]()
     for item in items:
         _check_id(item, origins, makes_twins)
         digest.update(_told(item))
         found.steps.append(steps(item.id))
-        if sample_items and len(found.sample) < sample_items:
+        if not sample_items:
+            continue
+        prompts.add(_short_hash(item.prompt))
+        if len(found.sample) < sample_items:
             found.sample.append(item)
-        elif sample_items and (place := _draw(item.id, len(found.steps))) < sample_items:
+        elif (place := _draw(item.id, len(found.steps))) < sample_items:
             found.sample[place] = item
     if not found.steps:
         raise BadRecord("items", "there are none", "Give a source that has some.")
+    found.prompts = len(prompts)
     found.fingerprint = f"sha256:{digest.hexdigest()} ({len(found.steps)} items)"
     return found
 
@@ -77,5 +83,8 @@ def _told(item: Item) -> bytes:
 
 def _draw(item_id: str, seen: int) -> int:
     """A seeded number below ``seen``: the place of a reservoir sample."""
-    digest = hashlib.sha256(f"{SAMPLE_SEED}\0{seen}\0{item_id}".encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:8], "big") % seen
+    return int.from_bytes(_short_hash(f"{SAMPLE_SEED}\0{seen}\0{item_id}"), "big") % seen
+
+
+def _short_hash(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8]

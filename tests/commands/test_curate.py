@@ -94,6 +94,21 @@ def test_a_run_from_a_config(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out == "run/set is finished, and nothing has changed since: nothing is done\n"
 
 
+def test_a_run_goes_on_with_the_config_that_it_keeps(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = ["--only", "see", "--retest_share", "0.5", "--retry_rejected", "true"]
+    cli.main(["curate", "--config", "edit.yaml", *more])
+    assert not Path("run/set").exists()
+    Path("edit.yaml").unlink()
+    cli.main(["curate", "--config", "run/config_curate.yaml"])
+    assert len(rows("run/retest.jsonl")) > 0
+    before = Path("run/config_curate.yaml").read_bytes()
+    capsys.readouterr()
+    cli.main(["curate", "--config", "run/config_curate.yaml"])
+    assert capsys.readouterr().out == "run/set is finished, and nothing has changed since: nothing is done\n"
+    assert error_of(["curate", "--config", "run/config_curate.yaml", "--pipeline.stages+", "{}"], capsys)
+    assert Path("run/config_curate.yaml").read_bytes() == before
+
+
 def test_one_stage_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["curate", "--config", "edit.yaml", "--only", "see"])
     assert len(rows("run/outputs/see.jsonl")) == 10
@@ -109,6 +124,12 @@ def test_a_dry_run_writes_nothing(folder: Path, capsys: pytest.CaptureFixture[st
     assert re.search(r"see +weak +10 +\d+ +500 +1 s +-", out)
     assert re.search(r"execution +strong +\d+ +[\d,]+ +[\d,]+ +\d s +0\.00", out)
     assert "Estimated from 10 of 10 items; nothing was sent." in out
+    cli.main(["curate", "--config", "edit.yaml", "--dry_run", "true", "--only", "see", "--retest_share", "1"])
+    out = capsys.readouterr().out
+    assert "see" in out
+    assert "execution" not in out
+    cli.main(["curate", "--config", "edit.yaml", "--dry_run", "true", "--retest_share", "1"])
+    assert int(re.findall(r"execution +strong +(\d+)", capsys.readouterr().out)[0]) >= 20
     assert sorted(path.name for path in folder.iterdir()) == ["edit.yaml", "items"]
 
 
@@ -139,6 +160,8 @@ def test_an_interrupt_leaves_a_run_that_can_go_on(
     [
         (["--block_size", "0"], "block_size 0 must be at least 1"),
         (["--retries=-1"], "retries -1 must be at least 0"),
+        (["--retry_rejected=-1"], "retry_rejected -1 must be at least 0"),
+        (["--rejected_in_a_row", "0"], "rejected_in_a_row 0 must be at least 1"),
         (["--retest_share", "1.5"], "retest_share 1.5 must be from 0 to 1"),
         (
             ["--prices.gpt", "{input_per_million: 1, output_per_million: 1}"],

@@ -48,15 +48,18 @@ def test_calls_tokens_and_cost_by_stage_and_annotator() -> None:
     assert written["accounts"][0]["cost"] is None, "nobody said what it costs"
     assert written["accounts"][2]["cost"] is None, "nobody counted its tokens: that is not free of charge"
     assert written["cost"] == pytest.approx(0.03)
+    assert written["unpriced"] == ["small"], "the cost is that of the others"
     assert written["prices"] == {"big": {"input_per_million": 2.0, "output_per_million": 10.0}}
 
 
 def test_without_prices_there_is_no_cost() -> None:
-    assert Accounts(ENTRIES, {}).to_json()["cost"] is None
+    written = Accounts(ENTRIES, {}).to_json()
+    assert (written["cost"], written["unpriced"]) == (None, ["big", "small"])
     assert Accounts([], PRICES).to_json() == {
         "accounts": [],
         "prices": {"big": {"input_per_million": 2.0, "output_per_million": 10.0}},
         "cost": None,
+        "unpriced": [],
     }
 
 
