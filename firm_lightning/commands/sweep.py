@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any, Literal
 
 from rich.console import Console
@@ -44,6 +45,7 @@ def sweep(
     stop_grace_s: float = 20.0,
     stale_after_s: float = 120.0,
     poll_s: float = 1.0,
+    retry_failed: bool = False,
     best: bool = False,
 ) -> None:
     """Search the values of config keys: each trial is a run of fit in a folder of its own, output/trial_0007.
@@ -62,12 +64,14 @@ def sweep(
         sampler: Finds the next values: Tpe (the default), Random, Grid or CmaEs of firm_lightning.sweep.samplers.
         pruner: Gives up poor trials early: Median or Halving of firm_lightning.sweep.pruners; null lets all end.
         workers: Trials at a time on this machine, each a process of its own.
-        devices: For each worker the GPUs that it sees, as in CUDA_VISIBLE_DEVICES; null: what there is.
+        devices: For each worker the GPUs that it sees, as indices of those that are visible: "0", "0,1", "" for none;
+            null: one each where there are several workers.
         storage: URL of a database that machines share (postgresql://..., mysql://...); null: a file in output.
         failures_in_a_row: After so many failed trials without another in between the sweep stops.
         stop_grace_s: Seconds that a trial has to end by itself when it is given up or the sweep is stopped.
-        stale_after_s: Seconds of silence after which a trial of another machine is taken over.
+        stale_after_s: Seconds of silence, 60 or more, after which a trial of another machine is taken over.
         poll_s: Seconds between two looks at what the running trials have logged.
+        retry_failed: Try failed trials again, under their own numbers; not those whose metric was no finite number.
         best: Print the command of the best trial, and nothing else.
 
     Raises:
@@ -96,69 +100,66 @@ def sweep(
     if best:
         _print_best(settings)
         return
-    _run(settings, Console(), program=PROGRAM)
+    _run(settings, Console(), program=PROGRAM, retry_failed=retry_failed)
 
 
 def _check_installed() -> None:
     import importlib.util
 
-    missing = [name for name in ("optuna", "cmaes") if importlib.util.find_spec(name) is None]
+    missing = [name for name in ("optuna", "sqlalchemy", "cmaes", "psutil") if importlib.util.find_spec(name) is None]
     if missing:
         raise ValueError(f"sweep needs {' and '.join(missing)}: pip install '.[sweep]'")
 
 
 def _print_best(settings: SweepSettings) -> None:
     from firm_lightning.sweep.results import read_results
-    from firm_lightning.sweep.study import open_study
+    from firm_lightning.sweep.study import load_study
 
-    if settings.storage is None and not (settings.output / "study.db").exists():
-        raise ValueError(f"{settings.output}: there is no sweep yet")
-    command = read_results(open_study(settings), settings).best_command()
+    command = read_results(load_study(settings), settings, importance=False).best_command()
     Console().print(command, markup=False, highlight=False, soft_wrap=True)
 
 
-def _run(settings: SweepSettings, console: Console, *, program: Sequence[str]) -> None:
+def _run(settings: SweepSettings, console: Console, *, program: Sequence[str], retry_failed: bool) -> None:
     from firm_lightning.sweep.desk import Desk
     from firm_lightning.sweep.engine import Engine, check_keys
+    from firm_lightning.sweep.patience import Patience
+    from firm_lightning.sweep.record import Record
     from firm_lightning.sweep.results import read_results
     from firm_lightning.sweep.showing import Showing
     from firm_lightning.sweep.study import begin, open_study
 
-    study = open_study(settings)
-    before = read_results(study, settings)
+    study = open_study(settings, retry_failed=retry_failed)
+    before = read_results(study, settings, importance=False)
     if not before.trials:
         _check_folder(settings)
         check_keys(settings, program=program, tell=lambda line: console.print(line, markup=False, soft_wrap=True))
     begin(study, settings)
-    best = before.best.value if before.best else None
-    showing = Showing(settings, console, finished=_ended(before), best=best)
+    showing, stopping = Showing(before, console), Event()
+    patience = Patience(stopping, showing.say)
+    desk = Desk(study, settings, patience)
+    record = Record(study, settings, patience=patience, say=showing.say)
     try:
         with showing, _termination_interrupts():
-            Engine(settings, Desk(study, settings), program=program, showing=showing).run()
+            Engine(settings, desk, record=record, program=program, showing=showing, stopping=stopping).run()
     except KeyboardInterrupt:
         line = f"Stopped; finished trials are kept. To go on: {shlex.join(['python', *sys.argv])}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
         raise SystemExit(INTERRUPTED) from None
     finally:
-        _write(read_results(study, settings), console)
+        _sum_up(record.write(), console)
 
 
-def _ended(results: Results) -> int:
-    counts = results.counts
-    return counts["finished"] + counts["given up"] + counts["failed"]
+def _sum_up(results: Results | None, console: Console) -> None:
+    from firm_lightning.sweep.page import PAGE_NAME
 
-
-def _write(results: Results, console: Console) -> None:
-    from firm_lightning.sweep.page import write_page
-
-    results.write()
-    page = write_page(results)
+    if results is None:
+        return
     counts = ", ".join(f"{count} {state}" for state, count in results.counts.items() if count)
     console.print(f"{results.settings.trials} trials: {counts}", markup=False, highlight=False)
     if results.best is not None:
         line = f"best: trial {results.best.number}, {results.settings.metric} {results.best.value!r}"
         console.print(f"{line}\n{results.best_command()}", markup=False, highlight=False, soft_wrap=True)
-    console.print(str(page), markup=False, soft_wrap=True)
+    console.print(str(results.settings.output / PAGE_NAME), markup=False, soft_wrap=True)
 
 
 def _check_folder(settings: SweepSettings) -> None:

@@ -16,7 +16,7 @@ from jsonargparse.typing import PositiveInt, restricted_string_type
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from firm_lightning.callbacks.random_states import RandomStates
 from firm_lightning.callbacks.run_checkpoint import RunCheckpoint
@@ -29,6 +29,8 @@ jsonargparse.set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
 
 BASE_CONFIG = Path(__file__).parents[2] / "conf" / "base.yaml"
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
+TERMINATED = 143
+"""Exit code of a program that SIGTERM ended, as shells tell it."""
 
 RunName = restricted_string_type(
     "RunName",
@@ -192,5 +194,9 @@ def run_trainer(argv: Sequence[str]) -> None:
 
     Raises:
         ConfigError: The command line or a config file is wrong.
+        SystemExit: SIGTERM ended it; Lightning's own exception would leave exit code 0, as of a run that is finished.
     """
-    TrainerCLI(argv)
+    try:
+        TrainerCLI(argv)
+    except SIGTERMException as ended:
+        raise SystemExit(TERMINATED) from ended

@@ -1,30 +1,29 @@
-"""Hands out trials and takes their results: the one place where this process speaks with the study.
+"""Hands out trials and takes their results: the one place where the workers speak with the study.
 
-A running trial carries the name of the sweep process that runs it (its owner) and of its training, and the owner shows
-life now and then. A trial whose owner is gone is taken over under its own number: same values, same folder.
+A trial that was left behind is gone on with under its own number: same values, same folder.
 """
 
 from __future__ import annotations
 
-import os
 import time
-import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from threading import RLock
+from threading import Lock
+from typing import TypeVar
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from firm_lightning.sweep.processes import ProcessName, stop
+from firm_lightning.sweep.claims import CLAIM, Claims, TakenOver
+from firm_lightning.sweep.outcome import Outcome
+from firm_lightning.sweep.patience import Patience
+from firm_lightning.sweep.processes import ProcessName, stop_named
 from firm_lightning.sweep.settings import SweepSettings
-from firm_lightning.sweep.study import REASON, SURPLUS, all_trials, patiently
+from firm_lightning.sweep.study import CHOSEN, CUTS, OUTCOME, REASON, STARTS, TRAINING, is_surplus, trials_of
 from firm_lightning.sweep.values import Value
 
-OWNER, LIFE, TRAINING, STARTS = (f"firm_lightning:{name}" for name in ("owner", "life", "training", "starts"))
-LIFE_S = 10.0
-NOBODY_S = 5.0
-"""Between a trial's creation and its owner's name there is a moment; after so long nobody owns it."""
+Result = TypeVar("Result")
 
 
 @dataclass(slots=True)
@@ -35,6 +34,7 @@ class Assignment:
         trial: Optuna's.
         chosen: Value of each key that is set.
         starts: How often it was started before.
+        cuts: How often its training was ended from outside before.
         reported: How many values of the metric the study knows.
         last_life: When the owner last showed life, on the monotonic clock.
     """
@@ -42,6 +42,7 @@ class Assignment:
     trial: optuna.Trial
     chosen: Mapping[str, Value]
     starts: int
+    cuts: int
     reported: int
     last_life: float = field(default_factory=time.monotonic)
 
@@ -51,147 +52,142 @@ class Assignment:
         return self.trial.number
 
 
-class TakenOver(Exception):
-    """Another machine believed us dead and runs this trial now."""
-
-
 class Desk:
-    """See above; used by several threads.
+    """See above; used by several threads. Everything about a trial that is somebody else's now raises ``TakenOver``.
 
     Args:
         study: The study.
         settings: The sweep's.
+        patience: With the database; shared with all that speaks with it.
     """
 
-    def __init__(self, study: optuna.Study, settings: SweepSettings) -> None:
+    def __init__(self, study: optuna.Study, settings: SweepSettings, patience: Patience | None = None) -> None:
         self._study, self._settings = study, settings
-        self._lock = RLock()
-        self._owner = f"{ProcessName.of(os.getpid())} {uuid.uuid4().hex[:8]}"
+        self._patience = patience or Patience()
+        self._claims = Claims(study._storage._backend, stale_after_s=settings.stale_after_s)  # type: ignore[attr-defined]
+        self._taking = Lock()
         self._mine: set[int] = set()
-        self._seen: dict[int, tuple[tuple[object, object], float]] = {}
 
     def next(self) -> Assignment | None:
         """The next trial to run: one that was left behind, else a new one; None where there is none now."""
-        with self._lock:
-            trials = patiently(lambda: all_trials(self._study))
-            for trial in trials:
-                if trial.state == TrialState.RUNNING and trial.number not in self._mine and self._is_left(trial):
-                    patiently(lambda t=trial: self._put_back(t))  # type: ignore[misc]
-            waiting = any(t.state == TrialState.WAITING for t in patiently(lambda: all_trials(self._study)))
-            if not waiting and len(trials) >= self._settings.trials:
-                return None
-            return self._take()
+        with self._taking:
+            while True:
+                try:
+                    return self._next()
+                except TakenOver:
+                    continue  # during an outage, while its values were chosen
 
     def elsewhere(self) -> list[int]:
         """Numbers of trials that others run."""
-        with self._lock:
-            running = [t.number for t in patiently(lambda: all_trials(self._study)) if t.state == TrialState.RUNNING]
-            return [number for number in running if number not in self._mine]
+        trials = self._ask(lambda: trials_of(self._study, self._settings))
+        return [t.number for t in trials if t.state == TrialState.RUNNING and t.number not in self._mine]
+
+    def anything_finished(self) -> bool:
+        """Whether a trial of the study ran to its end and has a value."""
+        trials = self._ask(lambda: self._study.get_trials(deepcopy=False))
+        return any(trial.state == TrialState.COMPLETE for trial in trials)
 
     def started(self, work: Assignment, pid: int) -> None:
         """Note the process that runs a trial."""
-        with self._lock:
-            name = ProcessName.of(pid)
-            if name is not None:
-                patiently(lambda: work.trial.set_user_attr(TRAINING, str(name)))
+        name = ProcessName.of(pid)
+        if name is not None:
+            self._ask(lambda: work.trial.set_user_attr(TRAINING, str(name)))
 
-    def report(self, work: Assignment, values: list[float]) -> bool:
-        """Tell the study new values of the metric, all from the first on; whether the trial is to be given up."""
-        with self._lock:
-            for place in range(work.reported, len(values)):
-                patiently(lambda n=place: work.trial.report(values[n], n + 1))  # type: ignore[misc]
-                work.reported = place + 1
-                if self._settings.pruner is not None and patiently(work.trial.should_prune):
-                    return True
-            return False
+    def report(self, work: Assignment, values: list[float], *, ended: bool = False) -> bool:
+        """Tell the study new values of the metric, all from the first on; whether the trial is to be given up.
+
+        One that has ended is not given up; its pruner learns of its values all the same.
+        """
+        if len(values) > work.reported:
+            self._show_life(work)
+        for place in range(work.reported, len(values)):
+            self._ask(lambda n=place: work.trial.report(values[n], n + 1))  # type: ignore[misc]
+            work.reported = place + 1
+            if self._settings.pruner is not None and self._ask(work.trial.should_prune) and not ended:
+                return True
+        return False
 
     def show_life(self, work: Assignment) -> None:
-        """Say now and then that the trial is still being run.
+        """Say now and then that the trial is still being run."""
+        if time.monotonic() - work.last_life >= self._settings.life_s:
+            self._show_life(work)
 
-        Raises:
-            TakenOver: It is somebody else's now.
-        """
-        if time.monotonic() - work.last_life < LIFE_S:
+    def tell(self, work: Assignment, outcome: Outcome) -> None:
+        """Finish a trial, or leave it to whoever comes next if it was cut off."""
+        self._show_life(work)
+        if outcome.kind == "cut off":
+            self._ask(lambda: work.trial.set_user_attr(CUTS, work.cuts + 1))
+            self.give_back(work)
             return
-        with self._lock:
-            work.last_life = time.monotonic()
-            self._check_mine(work)
-            patiently(lambda: work.trial.set_user_attr(LIFE, time.time()))
-
-    def tell(self, work: Assignment, state: TrialState, *, value: float | None = None, reason: str = "") -> None:
-        """Finish a trial.
-
-        Raises:
-            TakenOver: It is somebody else's now.
-        """
-        with self._lock:
-            self._check_mine(work)
-            if reason:
-                patiently(lambda: work.trial.set_user_attr(REASON, reason))
-            patiently(lambda: self._study.tell(work.trial, value, state=state))
-            self._mine.discard(work.number)
+        for name, said in ((OUTCOME, outcome.kind), (REASON, outcome.reason)):
+            self._ask(lambda n=name, s=said: work.trial.set_user_attr(n, s))  # type: ignore[misc]
+        self._ask(lambda: self._study.tell(work.trial, outcome.value, state=outcome.state, skip_if_finished=True))
+        self.forget(work)
 
     def give_back(self, work: Assignment) -> None:
         """Leave a trial to whoever comes next."""
-        with self._lock:
-            self._check_mine(work)
-            patiently(lambda: self._wait(work.trial._trial_id))
-            self._mine.discard(work.number)
+        self.forget(work)
+        self._ask(lambda: self._claims.release(work.trial._trial_id))
 
     def forget(self, work: Assignment) -> None:
-        """It was taken over."""
-        with self._lock:
-            self._mine.discard(work.number)
+        """It is not run here any more."""
+        self._mine.discard(work.number)
 
-    def _take(self) -> Assignment | None:
-        trial = patiently(self._study.ask)
-        if trial.number >= self._settings.trials:  # two machines asked for the last one
-            patiently(lambda: trial.set_user_attr(SURPLUS, True))
-            patiently(lambda: self._study.tell(trial, state=TrialState.FAIL, skip_if_finished=True))
-            return None
-        for name, value in ((OWNER, self._owner), (LIFE, time.time())):
-            patiently(lambda n=name, v=value: trial.set_user_attr(n, v))  # type: ignore[misc]
-        chosen = self._settings.space.choose(
-            lambda key, values: patiently(lambda: trial._suggest(key, values.distribution()))
-        )
-        stored = patiently(lambda: self._stored(trial))
-        starts = int(stored.user_attrs.get(STARTS, 0))
-        patiently(lambda: trial.set_user_attr(STARTS, starts + 1))
-        self._mine.add(trial.number)
-        return Assignment(trial, chosen, starts, len(stored.intermediate_values))
+    def _next(self) -> Assignment | None:
+        trials = self._ask(lambda: self._study.get_trials(deepcopy=False))
+        for trial in trials:
+            if self._is_free(trial) and self._ask(lambda t=trial: self._claims.take(t)):  # type: ignore[misc]
+                self._end_training(trial)
+                return self._begin(trial._trial_id)
+        return self._create() if len(trials) < self._settings.trials else None
 
-    def _is_left(self, trial: FrozenTrial) -> bool:
-        """Whether the owner of a running trial is gone: here by its process, elsewhere by its silence."""
-        owner, life = trial.user_attrs.get(OWNER), trial.user_attrs.get(LIFE)
-        if owner == self._owner:
-            return True  # the database failed us while we took it
-        if owner is not None:
-            process = ProcessName.read(owner.rpartition(" ")[0])
-            if process.is_here:
-                return process.process() is None
-        now = time.monotonic()
-        seen, since = self._seen.setdefault(trial.number, ((owner, life), now))
-        if seen != (owner, life):
-            self._seen[trial.number] = ((owner, life), now)
+    def _is_free(self, trial: FrozenTrial) -> bool:
+        if trial.state.is_finished() or trial.number in self._mine or is_surplus(trial, self._settings):
             return False
-        return now - since >= (NOBODY_S if owner is None else self._settings.stale_after_s)
+        return trial.state == TrialState.WAITING or self._claims.is_left(trial, listening_since=self._patience.back)
 
-    def _put_back(self, trial: FrozenTrial) -> None:
-        """End the training that a killed sweep may have left behind, and make the trial free."""
+    def _create(self) -> Assignment | None:
+        """A new trial; none where another machine asked for the last one at the same time."""
+        ours = create_trial(state=TrialState.RUNNING, user_attrs={CLAIM: self._claims.new()})
+        identifier = self._ask(lambda: self._study._storage.create_new_trial(self._study._study_id, ours))
+        if self._ask(lambda: self._stored(identifier)).number < self._settings.trials:
+            return self._begin(identifier)
+        self._ask(lambda: self._claims.release(identifier))
+        return None
+
+    def _begin(self, identifier: int) -> Assignment:
+        """Choose the values of a trial that is ours, unless that was done before."""
+        self._study._thread_local.cached_all_trials = None  # as in Study.ask
+        trial = self._ask(lambda: optuna.Trial(self._study, identifier))
+        stored = self._ask(lambda: self._stored(identifier))
+        chosen = stored.user_attrs.get(CHOSEN)
+        if chosen is None:
+            chosen = self._settings.space.choose(
+                lambda key, values: self._ask(lambda: trial._suggest(key, values.distribution()))
+            )
+            self._ask(lambda: trial.set_user_attr(CHOSEN, chosen))
+        starts, cuts = (int(stored.user_attrs.get(name, 0)) for name in (STARTS, CUTS))
+        self._ask(lambda: trial.set_user_attr(STARTS, starts + 1))
+        self._ask(lambda: self._claims.renew(identifier))
+        self._mine.add(trial.number)
+        return Assignment(trial, chosen, starts, cuts, len(stored.intermediate_values))
+
+    def _end_training(self, trial: FrozenTrial) -> None:
+        """End the training that a killed sweep may have left behind."""
         training = trial.user_attrs.get(TRAINING)
         if training is not None:
-            name = ProcessName.read(training)
-            if name.is_here and name.process() is not None:
-                stop(name.pid, grace_s=self._settings.stop_grace_s)
-        self._wait(trial._trial_id)
+            stop_named(ProcessName.read(training), grace_s=self._settings.stop_grace_s)
 
-    def _wait(self, trial_id: int) -> None:
-        self._study._storage.set_trial_state_values(trial_id, state=TrialState.WAITING)
+    def _show_life(self, work: Assignment) -> None:
+        self._ask(lambda: self._claims.renew(work.trial._trial_id))
+        work.last_life = time.monotonic()
 
-    def _stored(self, trial: optuna.Trial) -> FrozenTrial:
-        return self._study._storage.get_trial(trial._trial_id)
+    def _stored(self, identifier: int) -> FrozenTrial:
+        return self._study._storage.get_trial(identifier)
 
-    def _check_mine(self, work: Assignment) -> None:
-        stored = patiently(lambda: self._stored(work.trial))
-        if stored.state != TrialState.RUNNING or stored.user_attrs.get(OWNER) != self._owner:
-            raise TakenOver(f"trial {work.number}")
+    def _ask(self, call: Callable[[], Result]) -> Result:
+        """Ask the database with patience; only one who took a trial over can have finished it."""
+        try:
+            return self._patience(call)
+        except UpdateFinishedTrialError:
+            raise TakenOver from None

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event, Lock
 
-from optuna.trial import TrialState
-
-from firm_lightning.sweep.desk import Assignment, Desk, TakenOver
-from firm_lightning.sweep.logged import Logged, final_value, never_logged, read_logged
-from firm_lightning.sweep.processes import last_lines, start, stop
+from firm_lightning.sweep.claims import TakenOver
+from firm_lightning.sweep.desk import Assignment, Desk
+from firm_lightning.sweep.logged import LoggedReader, never_logged, read_logged
+from firm_lightning.sweep.outcome import Outcome, of_bad_end, of_good_end
+from firm_lightning.sweep.processes import devices_of_workers, last_lines, start, stop
+from firm_lightning.sweep.record import Record
 from firm_lightning.sweep.settings import SweepSettings
 from firm_lightning.sweep.showing import Showing
-from firm_lightning.sweep.values import flags
+from firm_lightning.sweep.values import flags, misread
 
 LOG_NAME = "log.txt"
 RESUME = ("--ckpt_path", "last")
@@ -33,14 +33,26 @@ class Engine:
     Args:
         settings: The sweep's.
         desk: Where trials come from and results go to.
+        record: Where results are written down.
         program: The command line of ``train.py``, before the word ``fit``.
         showing: Told what happens.
+        stopping: Set when the sweep ends.
     """
 
-    def __init__(self, settings: SweepSettings, desk: Desk, *, program: Sequence[str], showing: Showing) -> None:
-        self._settings, self._desk, self._showing = settings, desk, showing
+    def __init__(
+        self,
+        settings: SweepSettings,
+        desk: Desk,
+        *,
+        record: Record,
+        program: Sequence[str],
+        showing: Showing,
+        stopping: Event,
+    ) -> None:
+        self._settings, self._desk, self._record, self._showing = settings, desk, record, showing
         self._program = tuple(program)
-        self._stopping = Event()
+        self._devices = devices_of_workers(settings.workers, settings.devices)
+        self._stopping = stopping
         self._lock = Lock()
         self._why: BaseException | None = None
         self._failures: list[str] = []
@@ -81,30 +93,29 @@ class Engine:
 
     def _trial(self, work: Assignment, worker: int) -> None:
         """Run one trial and tell what became of it."""
-        began = time.monotonic()
         folder = self._settings.trial_folder(work.number)
-        log = folder / LOG_NAME
         self._showing.began(worker, work.number, work.chosen, again=work.starts > 0)
-        devices = None if self._settings.devices is None else self._settings.devices[worker]
-        process = start(self._command(work), log=log, devices=devices)
+        process = start(self._command(work), log=folder / LOG_NAME, devices=self._devices[worker])
         try:
             self._desk.started(work, process.pid)
-            pruned = self._follow(work, worker, process, folder)
-            if self._stopping.is_set():
-                self._desk.give_back(work)
-                return
-            state, value, reason = self._outcome(work, process, folder, pruned=pruned)
-            self._desk.tell(work, state, value=value, reason=reason)
-            self._showing.ended(worker, work.number, state, value, reason, seconds=time.monotonic() - began)
-            self._count_failures(work, state, reason)
+            self._see_through(work, worker, process, folder)
         except TakenOver:
+            self._end(process)
             self._desk.forget(work)
-        except NeverLogged:
-            self._desk.give_back(work)
-            raise
         finally:
-            if process.poll() is None:
-                stop(process.pid, grace_s=self._settings.stop_grace_s)
+            self._end(process)
+
+    def _see_through(self, work: Assignment, worker: int, process: subprocess.Popen[bytes], folder: Path) -> None:
+        began = time.monotonic()
+        pruned = self._follow(work, worker, process, folder)
+        if self._stopping.is_set():
+            self._desk.give_back(work)
+            return
+        outcome = self._outcome(work, process.returncode, folder, pruned=pruned)
+        self._desk.tell(work, outcome)
+        seconds = time.monotonic() - began
+        self._showing.ended(worker, work.number, outcome, self._record.update(), seconds=seconds)
+        self._count_failures(work, outcome)
 
     def _command(self, work: Assignment) -> list[str]:
         resume = RESUME if work.starts else ()
@@ -113,52 +124,52 @@ class Engine:
 
     def _follow(self, work: Assignment, worker: int, process: subprocess.Popen[bytes], folder: Path) -> bool:
         """Tell the study what the trial logs until it ends; whether it was given up."""
+        logged = LoggedReader(folder, self._settings.metric)
         while process.poll() is None and not self._stopping.is_set():
-            values = [value for _, value in read_logged(folder, self._settings.metric).values]
+            values = [value for _, value in logged.read().values]
             self._showing.logged(worker, work.number, values)
             if self._desk.report(work, values):
-                stop(process.pid, grace_s=self._settings.stop_grace_s)
+                self._end(process)
                 return True
             self._desk.show_life(work)
             try:
                 process.wait(self._settings.poll_s)
             except subprocess.TimeoutExpired:
                 continue
-        if process.poll() is None:
-            stop(process.pid, grace_s=self._settings.stop_grace_s)
+        self._end(process)
         return False
 
-    def _outcome(
-        self, work: Assignment, process: subprocess.Popen[bytes], folder: Path, *, pruned: bool
-    ) -> tuple[TrialState, float | None, str]:
-        logged = read_logged(folder, self._settings.metric)
-        if pruned:
-            return TrialState.PRUNED, None, f"given up after {work.reported} values"
-        if process.returncode:
-            said = last_lines(folder / LOG_NAME)
-            return TrialState.FAIL, None, f"ended with exit code {process.returncode}: {said or 'it said nothing'}"
-        if not logged.values:
-            raise NeverLogged(self._never_logged(logged))
-        values = [value for _, value in logged.values]
-        try:
-            value = final_value(logged, take=self._settings.take, direction=self._settings.direction)
-        except ValueError as error:
-            return TrialState.FAIL, None, str(error)
-        self._desk.report(work, values)
-        return TrialState.COMPLETE, value, ""
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        if process.poll() is None:
+            stop(process.pid, grace_s=self._settings.stop_grace_s)
 
-    def _never_logged(self, logged: Logged) -> str:
-        return (
-            f"{never_logged(self._settings.metric, logged.names)}. Name one that is logged and give the same command "
-            "again; the trials that ran are kept."
+    def _outcome(self, work: Assignment, code: int, folder: Path, *, pruned: bool) -> Outcome:
+        if pruned:
+            return Outcome("given up", reason=f"given up after {work.reported} values")
+        if code:
+            return of_bad_end(code, last_lines(folder / LOG_NAME), cuts=work.cuts)
+        logged = read_logged(folder, self._settings.metric)
+        if not logged.values:
+            return self._without_metric(work, never_logged(self._settings.metric, logged.names))
+        self._desk.report(work, [value for _, value in logged.values], ended=True)
+        return of_good_end(logged, self._settings)
+
+    def _without_metric(self, work: Assignment, reason: str) -> Outcome:
+        """Others that logged it show that the metric is right: then it is this trial that went wrong."""
+        if self._desk.anything_finished():
+            return Outcome("failed", reason=reason)
+        self._desk.give_back(work)
+        raise NeverLogged(
+            f"{reason}. Name one that is logged and give the same command again; the trials that ran are kept."
         )
 
-    def _count_failures(self, work: Assignment, state: TrialState, reason: str) -> None:
+    def _count_failures(self, work: Assignment, outcome: Outcome) -> None:
+        """One that diverged shows that trials work; one that was cut off shows nothing."""
         with self._lock:
-            if state != TrialState.FAIL:
+            if outcome.kind not in ("failed", "cut off"):
                 self._failures.clear()
-                return
-            self._failures.append(f"trial {work.number}: {reason}")
+            if outcome.kind == "failed":
+                self._failures.append(f"trial {work.number}: {outcome.reason}")
             if len(self._failures) >= self._settings.failures_in_a_row:
                 raise SweepFailed(self._settings, self._failures)
 
@@ -182,20 +193,19 @@ def check_keys(settings: SweepSettings, *, program: Sequence[str], tell: Callabl
     """Let ``fit`` parse its command line with values of the space, before a trial is begun.
 
     Raises:
-        ValueError: It refuses them; the text is what it said.
+        ValueError: It refuses them, and the text is what it said; or it takes a text for something else.
     """
     name = settings.trial_name(0)
     for chosen in settings.space.examples():
         tell(f"Checking the keys {', '.join(chosen)}")
         command = [*program, "fit", *settings.fit, *flags(chosen), "--run_name", name, "--print_config"]
-        with tempfile.TemporaryFile() as output:
-            done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=output, check=False
-            )
-            if done.returncode:
-                output.seek(0)
-                said = output.read().decode("utf-8", errors="replace").strip()
-                raise ValueError(_refused(said, command))
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace", check=False
+        )
+        if done.returncode:
+            raise ValueError(_refused(done.stderr.strip(), command))
+        if wrong := misread(chosen, done.stdout):
+            raise ValueError("\n".join(wrong))
 
 
 def _refused(said: str, command: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ code; ours is told the finished trials again, from the first generation on. Optu
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,9 +18,9 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from firm_lightning.sweep.space import Space
+from firm_lightning.sweep.space import Parameter, Space
 
-GENERATION = "cma_es:generation"
+GENERATION, TOLD = "cma_es:generation", "cma_es:told"
 
 
 class SeededPerTrial(BaseSampler):
@@ -90,6 +91,30 @@ def free_ranges(space: Space) -> list[str]:
     return [key for key, parameter in space.parameters.items() if parameter.choice is None and not parameter.when]
 
 
+def value_at(parameter: Parameter, place: float) -> int | float:
+    """The value of a range at a place of [0, 1]; ``place`` outside is taken to the nearer end."""
+    place = min(1.0, max(0.0, place))
+    low, high = _ends(parameter)
+    value = low + place * (high - low)
+    value = math.exp(value) if parameter.is_log else value
+    first, last = parameter.range
+    return int(min(last, max(first, round(value)))) if parameter.is_whole else min(last, max(first, value))
+
+
+def place_of(parameter: Parameter, value: float) -> float:
+    """Where in [0, 1] a value of a range lies."""
+    low, high = _ends(parameter)
+    return ((math.log(value) if parameter.is_log else value) - low) / (high - low)
+
+
+def _ends(parameter: Parameter) -> tuple[float, float]:
+    """Whole numbers own half a step to each side, so that all are equally likely."""
+    low, high = parameter.range
+    if parameter.is_whole:
+        low, high = low - 0.5, high + 0.5
+    return (math.log(low), math.log(high)) if parameter.is_log else (low, high)
+
+
 class ReplayedCmaEs(BaseSampler):
     """CMA-ES in the unit cube of the free ranges; the rest is drawn at random.
 
@@ -123,13 +148,16 @@ class ReplayedCmaEs(BaseSampler):
             seed=self._seed,
             population_size=self._population,
         )
-        finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        trials = study.get_trials(deepcopy=False)
         sign = 1.0 if study.direction == StudyDirection.MINIMIZE else -1.0
-        while len(generation := _generation(finished, strategy.generation)) >= strategy.population_size:
-            strategy.tell([(self._place(t), sign * t.values[0]) for t in generation[: strategy.population_size]])
-        study._storage.set_trial_system_attr(trial._trial_id, GENERATION, strategy.generation)
+        told: list[FrozenTrial] = []
+        while generation := _whole_generation(trials, strategy.generation, strategy.population_size):
+            strategy.tell([(self._place(t), sign * t.values[0]) for t in generation])
+            told = generation
+        for name, value in ((TOLD, [t.number for t in told]), (GENERATION, strategy.generation)):
+            study._storage.set_trial_system_attr(trial._trial_id, name, value)
         place = strategy.ask()
-        return {key: self._space.parameters[key].from_unit(float(u)) for key, u in zip(self._keys, place, strict=True)}
+        return {key: value_at(self._space.parameters[key], float(u)) for key, u in zip(self._keys, place, strict=True)}
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -138,10 +166,18 @@ class ReplayedCmaEs(BaseSampler):
         return self._random.sample_independent(study, trial, param_name, param_distribution)
 
     def _place(self, trial: FrozenTrial) -> np.ndarray:
-        return np.array([self._space.parameters[key].to_unit(trial.params[key]) for key in self._keys])
+        return np.array([place_of(self._space.parameters[key], trial.params[key]) for key in self._keys])
 
 
-def _generation(trials: Sequence[FrozenTrial], number: int) -> list[FrozenTrial]:
-    """The trials of a generation in the order in which they ended: which ones were told never changes later."""
-    found = [t for t in trials if t.system_attrs.get(GENERATION) == number]
-    return sorted(found, key=lambda t: (t.datetime_complete, t.number))
+def _whole_generation(trials: Sequence[FrozenTrial], number: int, size: int) -> list[FrozenTrial]:
+    """The trials of a generation that the strategy is told; none before so many have ended.
+
+    More of them may end later than are told. The first trial that is drawn from the next generation notes which ones
+    were, and they stay these: no clock of a machine has a say in it.
+    """
+    for trial in trials:
+        told = trial.system_attrs.get(TOLD, [])
+        if trial.system_attrs.get(GENERATION) == number + 1 and len(told) == size:
+            return [trials[n] for n in told]
+    ended = [t for t in trials if t.state == TrialState.COMPLETE and t.system_attrs.get(GENERATION) == number]
+    return ended[:size] if len(ended) >= size else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,21 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial
 
 from firm_lightning.data.picture_files import write_text
-from firm_lightning.sweep.desk import STARTS
 from firm_lightning.sweep.settings import SweepSettings
-from firm_lightning.sweep.study import REASON, all_trials
-from firm_lightning.sweep.values import Value, flags
+from firm_lightning.sweep.study import CHOSEN, OUTCOME, REASON, STARTS, trials_of
+from firm_lightning.sweep.values import Value, as_flag, flags
 
-STATES = {
-    TrialState.COMPLETE: "finished",
-    TrialState.PRUNED: "given up",
-    TrialState.FAIL: "failed",
-    TrialState.RUNNING: "running",
-    TrialState.WAITING: "waiting",
-}
+STATES = ("finished", "given up", "failed", "diverged", "running", "waiting")
+ENDED = STATES[:4]
 RESULTS_NAME = "sweep.json"
 FEWEST_FOR_IMPORTANCE = 4
 
@@ -35,8 +30,8 @@ class TrialResult:
 
     Attributes:
         number: In the study.
-        state: A value of STATES.
-        value: What it is judged by; of one that was given up its last value; None where there is none.
+        state: One of STATES.
+        value: What it is judged by; of one that was given up its last value; None where there is none that is finite.
         chosen: Values of the keys that were set.
         starts: How often it was started.
         reason: Why it failed or was given up.
@@ -63,7 +58,12 @@ class Results:
         """How many are in each state; those that nobody has begun are ``to come``."""
         counted = Counter(trial.state for trial in self.trials)
         to_come = max(0, self.settings.trials - len(self.trials))
-        return {**{state: counted[state] for state in STATES.values()}, "to come": to_come}
+        return {**{state: counted[state] for state in STATES}, "to come": to_come}
+
+    @property
+    def ended(self) -> int:
+        """How many will not be run any more."""
+        return sum(self.counts[state] for state in ENDED)
 
     @property
     def finished(self) -> list[TrialResult]:
@@ -105,7 +105,7 @@ class Results:
                     "number": trial.number,
                     "state": trial.state,
                     "value": trial.value,
-                    "chosen": dict(trial.chosen),
+                    "chosen": {key: _in_json(value) for key, value in trial.chosen.items()},
                     "starts": trial.starts,
                     "reason": trial.reason,
                     "run": str(self.settings.trial_folder(trial.number)),
@@ -117,23 +117,27 @@ class Results:
     def write(self) -> None:
         """Write ``sweep.json``."""
         self.settings.output.mkdir(parents=True, exist_ok=True)
-        write_text(json.dumps(self.as_json(), indent=1) + "\n", self.settings.output / RESULTS_NAME)
+        write_text(json.dumps(self.as_json(), indent=1, allow_nan=False) + "\n", self.settings.output / RESULTS_NAME)
 
 
-def read_results(study: optuna.Study, settings: SweepSettings) -> Results:
-    """What the study knows now."""
-    trials = tuple(
-        TrialResult(
-            number=trial.number,
-            state=STATES[trial.state],
-            value=trial.value if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) else None,
-            chosen=dict(trial.params),
-            starts=int(trial.user_attrs.get(STARTS, 0)),
-            reason=str(trial.user_attrs.get(REASON, "")),
-        )
-        for trial in all_trials(study)
+def read_results(study: optuna.Study, settings: SweepSettings, *, importance: bool = True) -> Results:
+    """What the study knows now; which keys mattered takes a moment to say."""
+    trials = tuple(map(_result, trials_of(study, settings)))
+    return Results(settings, trials, _importance(study, trials) if importance else {})
+
+
+def _result(trial: FrozenTrial) -> TrialResult:
+    told = trial.user_attrs
+    ended = trial.state.is_finished()
+    value = trial.value if ended else None
+    return TrialResult(
+        number=trial.number,
+        state=told[OUTCOME] if ended else trial.state.name.lower(),
+        value=value if value is not None and math.isfinite(value) else None,
+        chosen=told.get(CHOSEN, {}),
+        starts=int(told.get(STARTS, 0)),
+        reason=told.get(REASON, "") if ended else "",
     )
-    return Results(settings, trials, _importance(study, trials))
 
 
 def _importance(study: optuna.Study, trials: Sequence[TrialResult]) -> dict[str, float]:
@@ -142,3 +146,8 @@ def _importance(study: optuna.Study, trials: Sequence[TrialResult]) -> dict[str,
     if len(values) < FEWEST_FOR_IMPORTANCE:
         return {}
     return optuna.importance.get_param_importances(study)
+
+
+def _in_json(value: Value) -> Value:
+    """JSON has no infinity: there it is the text that the command line has."""
+    return as_flag(value) if isinstance(value, float) and not math.isfinite(value) else value

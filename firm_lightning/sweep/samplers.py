@@ -82,9 +82,13 @@ class Random:
 
 
 class Grid:
-    """Every combination once, in order; ``points`` of a range says how many of its values."""
+    """Every combination once, in order; ``points`` of a range says how many of its values.
 
-    seed = 0
+    Trial n takes combination n, also where another sampler drew the trials before it: begin a grid in an output of its
+    own.
+    """
+
+    seed = 0  # nothing is drawn
 
     def check(self, space: Space, *, trials: int) -> None:
         """Refuse more trials than there are combinations.

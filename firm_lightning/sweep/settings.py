@@ -14,6 +14,10 @@ from firm_lightning.sweep.samplers import Sampler
 from firm_lightning.sweep.space import Space
 
 RUNS = Path("checkpoints")
+BASE_CONFIG = Path(__file__).parents[2] / "conf" / "base.yaml"
+"""Every run loads it."""
+SIGNS_OF_LIFE = 6
+"""So many must be missed before a machine is believed dead."""
 FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 OWN_FLAGS = ("run_name", "ckpt_path", "print_config", "help")
 """Flags of ``fit`` that the sweep gives itself."""
@@ -34,11 +38,13 @@ class SweepSettings:
         sampler: Finds the values of the next trial.
         pruner: Gives trials up; None lets all run to their end.
         workers: Trials at a time here.
-        devices: GPUs of each worker, as in CUDA_VISIBLE_DEVICES; None: every worker sees what there is.
+        devices: GPUs of each worker, as indices of those that are visible; None: one each where there are several
+            workers.
         storage: URL of the study's database; None: a file in ``output``.
         failures_in_a_row: After so many failed trials without another in between the sweep stops.
         stop_grace_s: A trial that is stopped gets so long to end by itself.
         stale_after_s: A trial elsewhere that showed no life for so long is taken over.
+        life_s: How often a trial shows life.
         poll_s: How often running trials are looked at.
     """
 
@@ -57,15 +63,21 @@ class SweepSettings:
     failures_in_a_row: int = 3
     stop_grace_s: float = 20.0
     stale_after_s: float = 120.0
+    life_s: float = 10.0
     poll_s: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("trials", "workers", "failures_in_a_row"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
-        for name in ("stop_grace_s", "stale_after_s", "poll_s"):
+        for name in ("stop_grace_s", "poll_s"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} {getattr(self, name)} must be above 0")
+        if self.stale_after_s < SIGNS_OF_LIFE * self.life_s:
+            raise ValueError(
+                f"stale_after_s {self.stale_after_s} must be at least {SIGNS_OF_LIFE * self.life_s:g}: a trial that "
+                f"is well shows life every {self.life_s:g} s"
+            )
         parts = self.output.parts
         if parts[:1] != RUNS.parts or len(parts) < 2 or not all(FOLDER_NAME.fullmatch(part) for part in parts):
             raise ValueError(
@@ -97,13 +109,13 @@ class SweepSettings:
 
     def identity(self) -> dict[str, Any]:
         """All that makes a trial's result what it is, as plain values; config files by their hash."""
+        files = {"conf/base.yaml": BASE_CONFIG, **{str(path): path for path in self.config_files()}}
         return {
             "fit": list(self.fit),
-            **{f"file {path}": hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in self.config_files()},
+            **{f"file {name}": hashlib.sha256(path.read_bytes()).hexdigest()[:16] for name, path in files.items()},
             "metric": self.metric,
             "direction": self.direction,
             "take": self.take,
-            "seed": self.sampler.seed,
             **{f"space.{key}": values for key, values in self.space.written().items()},
         }
 

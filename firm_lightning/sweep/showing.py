@@ -5,28 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 
-from optuna.trial import TrialState
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from firm_lightning.sweep.settings import SweepSettings
+from firm_lightning.sweep.outcome import Outcome
+from firm_lightning.sweep.results import Results
 from firm_lightning.sweep.values import Value, as_flag
-
-ENDED = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "given up", TrialState.FAIL: "failed"}
 
 
 class Showing:
     """See above; used by several threads.
 
     Args:
-        settings: The sweep's.
+        before: What is known before it begins.
         console: Where it is shown.
-        finished: Trials that were finished before.
-        best: Best value so far.
     """
 
-    def __init__(self, settings: SweepSettings, console: Console, *, finished: int, best: float | None) -> None:
-        self._settings, self._console, self._best = settings, console, best
+    def __init__(self, before: Results, console: Console) -> None:
+        self._settings = settings = before.settings
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -35,7 +31,9 @@ class Showing:
             TextColumn("{task.fields[note]}", markup=False),
             console=console,
         )
-        self._all = self._progress.add_task("trials", total=settings.trials, completed=finished, note=self._best_note())
+        self._all = self._progress.add_task(
+            "trials", total=settings.trials, completed=before.ended, note=best_note(before)
+        )
         self._of_worker = [
             self._progress.add_task("worker", total=None, visible=False, note="") for _ in range(settings.workers)
         ]
@@ -53,7 +51,7 @@ class Showing:
     def began(self, worker: int, number: int, chosen: Mapping[str, Value], *, again: bool) -> None:
         """A trial began, or goes on after an interruption."""
         self._chosen[number] = ", ".join(f"{short(key)} {shown(value)}" for key, value in chosen.items())
-        self._say(f"trial {number} {'goes on' if again else 'begins'}: {self._chosen[number]}")
+        self.say(f"trial {number} {'goes on' if again else 'begins'}: {self._chosen[number]}")
         self._progress.reset(self._of_worker[worker], total=None, description=f"trial {number}", visible=True, note="")
 
     def logged(self, worker: int, number: int, values: Sequence[float]) -> None:
@@ -66,27 +64,24 @@ class Showing:
         note = f"waits for trials that run elsewhere: {', '.join(map(str, others))}"
         self._progress.update(self._of_worker[worker], description="worker", visible=True, note=note)
 
-    def ended(
-        self, worker: int, number: int, state: TrialState, value: float | None, reason: str, *, seconds: float
-    ) -> None:
-        """A trial ended."""
+    def ended(self, worker: int, number: int, outcome: Outcome, results: Results, *, seconds: float) -> None:
+        """A trial ended; ``results`` are those of the whole study since."""
         self._progress.update(self._of_worker[worker], visible=False)
-        what = ENDED[state] if value is None else f"{self._settings.metric} {value:.6g}"
-        if value is not None and (self._best is None or self._is_better(value)):
-            self._best, what = value, f"{what}, the best so far"
-        self._progress.update(self._all, advance=1, note=self._best_note())
-        why = f"; {reason}" if reason else ""
-        self._say(f"trial {number}: {what} in {seconds:.0f} s ({self._chosen.get(number, '')}){why}")
+        what = outcome.kind if outcome.value is None else f"{self._settings.metric} {outcome.value:.6g}"
+        if results.best is not None and results.best.number == number:
+            what += ", the best so far"
+        self._progress.update(self._all, completed=results.ended, note=best_note(results))
+        why = f"; {outcome.reason}" if outcome.reason else ""
+        self.say(f"trial {number}: {what} in {seconds:.0f} s ({self._chosen.get(number, '')}){why}")
 
-    def _is_better(self, value: float) -> bool:
-        assert self._best is not None
-        return value > self._best if self._settings.direction == "max" else value < self._best
-
-    def _best_note(self) -> str:
-        return "" if self._best is None else f"best {self._best:.6g}"
-
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """Anything else."""
         self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def best_note(results: Results) -> str:
+    """The best value so far."""
+    return "" if results.best is None else f"best {results.best.value:.6g}"
 
 
 def short(key: str) -> str:

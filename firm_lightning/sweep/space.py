@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from firm_lightning.sweep.values import Value, held
+from firm_lightning.sweep.values import AsWritten, Value, held
 
 MYPY = False  # true to mypy; under TYPE_CHECKING, jsonargparse would import Optuna to check a config
 if MYPY:
@@ -34,8 +34,8 @@ class Parameter:
     log_uniform: tuple[float, float] | None = None
     integer: tuple[int, int] | None = None
     log_integer: tuple[int, int] | None = None
-    choice: list[Any] | None = None
-    when: dict[str, Any] | None = None
+    choice: list[AsWritten] | None = None
+    when: dict[str, AsWritten] | None = None
     points: int | None = None
 
     def check(self) -> None:
@@ -83,6 +83,14 @@ class Parameter:
         assert self.choice is not None
         return [held(value) for value in self.choice]
 
+    def takes(self, value: Any) -> bool:
+        """Whether a value is one of its own."""
+        if self.choice is not None:
+            return _among(held(value), self.values)
+        low, high = self.range
+        is_number = isinstance(value, int if self.is_whole else int | float) and not isinstance(value, bool)
+        return is_number and low <= value <= high
+
     def distribution(self) -> BaseDistribution:
         """The same for Optuna."""
         from optuna import distributions
@@ -93,27 +101,6 @@ class Parameter:
         if self.is_whole:
             return distributions.IntDistribution(int(low), int(high), log=self.is_log)
         return distributions.FloatDistribution(low, high, log=self.is_log)
-
-    def from_unit(self, place: float) -> int | float:
-        """The value of a range at a place of [0, 1]; ``place`` outside is taken to the nearer end."""
-        place = min(1.0, max(0.0, place))
-        low, high = self._ends()
-        value = low + place * (high - low)
-        value = math.exp(value) if self.is_log else value
-        first, last = self.range
-        return int(min(last, max(first, round(value)))) if self.is_whole else min(last, max(first, value))
-
-    def to_unit(self, value: float) -> float:
-        """Where in [0, 1] a value of a range lies."""
-        low, high = self._ends()
-        return ((math.log(value) if self.is_log else value) - low) / (high - low)
-
-    def _ends(self) -> tuple[float, float]:
-        """Whole numbers own half a step to each side, so that all are equally likely."""
-        low, high = self.range
-        if self.is_whole:
-            low, high = low - 0.5, high + 0.5
-        return (math.log(low), math.log(high)) if self.is_log else (low, high)
 
     def grid(self) -> list[Value]:
         """The values that a grid tries, in order."""
@@ -142,7 +129,7 @@ class Space:
         parameters: Config key, as after ``--`` on the command line -> its values.
 
     Raises:
-        ValueError: Nothing to search, or a ``when`` that names no key of the space or no value of it.
+        ValueError: Nothing to search, or a ``when`` that names no key of the space or no value of it, or cannot hold.
     """
 
     def __init__(self, parameters: Mapping[str, Parameter]) -> None:
@@ -162,6 +149,8 @@ class Space:
             if not ready:
                 raise ValueError(f"space: the conditions of {', '.join(left)} depend on each other in a circle")
             self.parameters |= {key: left.pop(key) for key in ready}
+        for key in self.parameters:
+            self._needed(key)
 
     def is_active(self, key: str, chosen: Mapping[str, Any]) -> bool:
         """Whether a key is set, given the values chosen for the keys before it."""
@@ -196,30 +185,44 @@ class Space:
         return found
 
     def examples(self) -> Iterator[dict[str, Value]]:
-        """A few combinations that together set every key, to try whether the keys exist."""
-        seen: set[str] = set()
-        for chosen in self._walk({}, list(self.parameters)):
-            if not chosen.keys() <= seen:
-                seen |= chosen.keys()
-                yield chosen
-            if len(seen) == len(self.parameters):
-                return
-
-    def _walk(self, chosen: dict[str, Value], left: Sequence[str]) -> Iterator[dict[str, Value]]:
-        """Every combination of choices; only one value of a range."""
-        if not left:
+        """A few combinations in which every key and every choice occurs, to try whether ``fit`` takes them."""
+        left = {(key, value): None for key in self.parameters for value in self._tried(key)}
+        while left:
+            key, value = next(iter(left))
+            chosen = self._example({**self._needed(key), key: [value]}, left)
+            left = {pair: None for pair in left if pair not in chosen.items()}
             yield chosen
-            return
-        key, parameter = left[0], self.parameters[left[0]]
-        if not self.is_active(key, chosen):
-            yield from self._walk(chosen, left[1:])
-            return
-        depends = {other for p in self.parameters.values() for other in p.when or {}}
-        values = parameter.values if parameter.choice is not None else [parameter.range[0]]
-        if parameter.choice is None and key in depends:
-            values = [*parameter.range]
-        for value in values if key in depends else values[:1]:
-            yield from self._walk({**chosen, key: value}, left[1:])
+
+    def _example(self, needed: Mapping[str, list[Value]], left: Collection[tuple[str, Value]]) -> dict[str, Value]:
+        """One in which keys have values that are needed; among these, and for other keys, one that is left to try."""
+
+        def first(key: str, parameter: Parameter) -> Value:
+            values = needed.get(key) or self._tried(key)
+            return next((value for value in values if (key, value) in left), values[0])
+
+        return self.choose(first)
+
+    def _tried(self, key: str) -> list[Value]:
+        """Values that examples try: all of a choice; of a range the lowest and what conditions name."""
+        parameter = self.parameters[key]
+        named = [held(v) for other in self.parameters.values() for v in _wanted((other.when or {}).get(key, []))]
+        always = parameter.values if parameter.choice is not None else parameter.range[:1]
+        return list(dict.fromkeys([*always, *named]))
+
+    def _needed(self, key: str) -> dict[str, list[Value]]:
+        """The keys that must be set for this one to be, each with those of its values that allow it.
+
+        Raises:
+            ValueError: No values allow it.
+        """
+        found = {key: self._tried(key)}
+        for each, parameter in reversed(self.parameters.items()):
+            for other, wanted in (parameter.when or {}).items() if each in found else ():
+                values = found.get(other, self._tried(other))
+                found[other] = [value for value in values if _among(value, _wanted(wanted))]
+                if not found[other]:
+                    raise ValueError(f"space: {key} is never set: its conditions ask for different values of {other}")
+        return found
 
     def written(self) -> dict[str, Any]:
         """What was given, as plain values."""
@@ -239,7 +242,7 @@ def _check_when(key: str, parameter: Parameter, parameters: Mapping[str, Paramet
     for other, value in (parameter.when or {}).items():
         if other not in parameters:
             raise ValueError(f"space: {key}: when names '{other}', which is no key of the space")
-        known = parameters[other].choice
-        for wanted in _wanted(value) if known is not None else ():
-            if not _among(held(wanted), parameters[other].values):
-                raise ValueError(f"space: {key}: when {other} is {wanted!r}: that is none of its choices {known}")
+        for wanted in _wanted(value):
+            if not parameters[other].takes(wanted):
+                known = ", ".join(f"{kind} {values}" for kind, values in parameters[other].written().items())
+                raise ValueError(f"space: {key}: when {other} is {wanted!r}: that is none of its values ({known})")

@@ -30,6 +30,12 @@ def test_best_of_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert not Path("checkpoints").exists()
 
 
+def test_best_in_a_database_that_is_misspelt(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = [*config(storage="sqlite:///misspelt.db"), "--best"]
+    assert error_of(argv, capsys) == f"checkpoints/s: there is no sweep yet in sqlite:///misspelt.db{HELP}"
+    assert [path.name for path in here.iterdir()] == ["sweep.yaml"]
+
+
 def test_mistakes_in_the_config(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert error_of(config(space={"x": {"uniform": [2, 1]}}), capsys) == (
         f"space: x: uniform [2.0, 1.0]: give the lowest value, then a higher one{HELP}"
@@ -49,12 +55,12 @@ def test_keys_with_dots_and_every_kind_of_value(here: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("missing", ["optuna", "sqlalchemy", "cmaes", "psutil"])
 def test_an_extra_that_is_not_installed(
-    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, "cmaes", None)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "cmaes" else object())
-    assert error_of(config(), capsys) == f"sweep needs cmaes: pip install '.[sweep]'{HELP}"
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == missing else object())
+    assert error_of(config(), capsys) == f"sweep needs {missing}: pip install '.[sweep]'{HELP}"
 
 
 def test_help_and_mistakes_import_neither_optuna_nor_torch() -> None:

@@ -23,6 +23,7 @@ sweep.PROGRAM = {program!r}
 main({argv!r})
 """
 SPACE = {"x": {"uniform": [0.0, 1.0]}}
+GRID = {"class_path": "firm_lightning.sweep.samplers.Grid"}
 
 
 def config(**changes: Any) -> list[str]:

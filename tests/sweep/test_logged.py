@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import pytest
 
-from firm_lightning.sweep.logged import Logged, final_value, never_logged, read_logged
+from firm_lightning.sweep.logged import Logged, LoggedReader, final_value, never_logged, read_logged
 
 HEAD = "epoch,step,train/loss,val/score\n"
 
@@ -43,6 +44,58 @@ def test_a_test_by_hand_and_an_empty_start_change_nothing(tmp_path: Path) -> Non
     write(tmp_path, 2, HEAD)
     write(tmp_path, 3, "")
     assert read_logged(tmp_path, "val/score").values == ((9, 0.25),)
+
+
+def test_a_validation_by_hand_changes_nothing(tmp_path: Path) -> None:
+    """``validate`` logs at step 0; so does a training that evaluates before its first round, or begins anew."""
+    evaluated = "epoch,step,val/score\n0,0,0.9\n"
+    write(tmp_path, 0, evaluated)
+    assert read_logged(tmp_path, "val/score").values == ((0, 0.9),)
+    write(tmp_path, 1, "epoch,step,val/score\n0,0,0.1\n0,4,0.2\n")
+    assert read_logged(tmp_path, "val/score").values == ((0, 0.1), (4, 0.2))
+    write(tmp_path, 2, evaluated)
+    assert read_logged(tmp_path, "val/score").values == ((0, 0.1), (4, 0.2))
+    write(tmp_path, 3, "epoch,step,round/loss,val/score\n0,0,,0.3\n0,0,0.5,\n")
+    assert read_logged(tmp_path, "val/score").values == ((0, 0.3),)
+
+
+def test_a_file_that_grows_is_read_on(tmp_path: Path) -> None:
+    reader = LoggedReader(tmp_path, "val/score")
+    assert reader.read() == Logged((), ())
+    write(tmp_path, 0, HEAD + "0,9,,0.25\n1,1")
+    file = tmp_path / "metrics/version_0/metrics.csv"
+    assert reader.read() == Logged(((9, 0.25),), ("val/score",))
+    file.write_text(HEAD + "0,9,,0.75\n1,19,0.4,\n1,19,,0.5\n")
+    assert reader.read() == Logged(((9, 0.25), (19, 0.5)), ("train/loss", "val/score")), "the first row only once"
+    assert reader.read() == reader.read()
+    write(tmp_path, 1, HEAD + "1,19,,0.625\n")
+    assert reader.read().values == ((9, 0.25), (19, 0.625))
+
+
+def test_a_file_with_the_same_size_and_time_is_not_opened_again(tmp_path: Path) -> None:
+    write(tmp_path, 0, HEAD + "0,9,,0.25\n")
+    file = tmp_path / "metrics/version_0/metrics.csv"
+    reader = LoggedReader(tmp_path, "val/score")
+    reader.read()
+    before = file.stat()
+    file.write_text("another," + file.read_text()[8:])
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert reader.read().values == ((9, 0.25),)
+    os.utime(file, ns=(0, 0))
+    assert reader.read().values == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["epoch,step,train/loss,train/new,val/score\n0,9,,0.1,0.5\n1,19,,,0.75\n", HEAD + "0,9,,0.5\n"]
+)
+def test_a_file_that_was_written_anew_is_read_anew(text: str, tmp_path: Path) -> None:
+    """Lightning's logger does so when there are new columns."""
+    write(tmp_path, 0, HEAD + "0,9,,0.25\n1,19,,0.5\n")
+    reader = LoggedReader(tmp_path, "val/score")
+    reader.read()
+    (tmp_path / "metrics/version_0/metrics.csv").write_text(text)
+    assert reader.read() == read_logged(tmp_path, "val/score")
+    assert reader.read().values[0] == (9, 0.5)
 
 
 def test_nothing_there(tmp_path: Path) -> None:

@@ -2,21 +2,22 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import optuna
 import pytest
-from optuna.trial import TrialState
 from rich.console import Console
 
 from firm_lightning.sweep.desk import Desk
 from firm_lightning.sweep.drawing import importance_bars, parallel_coordinates
+from firm_lightning.sweep.outcome import Outcome
 from firm_lightning.sweep.page import write_page
 from firm_lightning.sweep.results import Results, TrialResult, read_results
 from firm_lightning.sweep.showing import Showing, short, shown
 from firm_lightning.sweep.space import Parameter, Space
-from firm_lightning.sweep.study import open_study
+from firm_lightning.sweep.study import CHOSEN, open_study
 from tests.sweep.test_desk import settings_of
 
 SPACE = Space(
@@ -42,6 +43,7 @@ def results(direction: str = "max") -> Results:
         trial(2, None, 0.3, "a", state="failed"),
         trial(3, 0.6, 1.0, "<c>"),
         trial(4, 0.9, 0.5, "a", state="given up"),
+        trial(5, None, 0.9, "a", state="diverged"),
     )
     return Results(settings, trials, {"kind": 0.75, "model.init_args.rate": 0.25})
 
@@ -51,10 +53,12 @@ def test_every_trial_is_counted() -> None:
         "finished": 3,
         "given up": 1,
         "failed": 1,
+        "diverged": 1,
         "running": 0,
         "waiting": 0,
-        "to come": 3,
+        "to come": 2,
     }
+    assert results().ended == 6
 
 
 def test_the_best_is_a_finished_one_and_of_equals_the_first() -> None:
@@ -83,12 +87,13 @@ def test_results_of_a_study(here: Path) -> None:
     for _ in range(19):
         work = desk.next()
         assert work is not None
-        desk.tell(work, TrialState.COMPLETE, value=float(work.chosen["x"] or 0))
+        desk.tell(work, Outcome("finished", float(work.chosen["x"] or 0)))
     work = desk.next()
     assert work is not None
     desk.report(work, [0.25])
-    desk.tell(work, TrialState.PRUNED, reason="given up after 1 values")
+    desk.tell(work, Outcome("given up", reason="given up after 1 values"))
     found = read_results(study, settings)
+    assert read_results(study, settings, importance=False) == replace(found, importance={})
     assert sum(found.importance.values()) == pytest.approx(1) and found.importance["x"] > 0.8
     assert (found.trials[19].state, found.trials[19].value) == ("given up", 0.25)
     found.write()
@@ -96,8 +101,34 @@ def test_results_of_a_study(here: Path) -> None:
     best = max(study.trials[:19], key=lambda t: t.params["x"])
     assert written["best"] == {"number": best.number, "value": best.params["x"], "chosen": best.params}
     assert written["trials"][19]["run"] == "checkpoints/s/trial_0019"
+    assert written["trials"][19]["reason"] == "given up after 1 values"
     few = optuna.create_study()
     assert read_results(few, settings).importance == {}
+
+
+def test_an_infinite_last_value_leaves_the_file_readable(here: Path) -> None:
+    settings = settings_of()
+    study = open_study(settings)
+    desk = Desk(study, settings)
+    work = desk.next()
+    assert work is not None
+    desk.report(work, [float("inf")])
+    desk.tell(work, Outcome("given up"))
+    assert study.trials[0].value == float("inf")
+    read_results(study, settings).write()
+    text = Path("checkpoints/s/sweep.json").read_text()
+    assert "Infinity" not in text and json.loads(text)["trials"][0]["value"] is None
+
+
+def test_values_are_those_that_ran(here: Path) -> None:
+    """A trial keeps the values that its command line had, whatever Optuna makes of them."""
+    settings = settings_of()
+    study = open_study(settings)
+    work = Desk(study, settings).next()
+    assert work is not None
+    assert read_results(study, settings).trials[0].chosen == work.chosen == study.trials[0].params
+    work.trial.set_user_attr(CHOSEN, {"x": 0.125})
+    assert read_results(study, settings).trials[0].chosen == {"x": 0.125}
 
 
 def test_lines_go_through_the_values() -> None:
@@ -140,7 +171,7 @@ def test_the_page_is_whole_and_fetches_nothing(here: Path) -> None:
     seen.feed(page)
     assert seen.fetched == [] and "url(" not in page.replace("url(#hatch)", "")
     assert seen.open == []
-    assert page.count("<tr") == 6 and "exit &lt;code&gt; 3" in page
+    assert page.count("<tr") == 7 and "exit &lt;code&gt; 3" in page
     assert "given up" in page and "What mattered" in page
     assert "--deep=3 --run_name s/best_0001</pre>" in re.sub(r"</?span>", "", page), "a command that can be copied"
     assert "<th>model.init_args.rate</th>" not in page and "<th>rate</th>" in page
@@ -160,15 +191,17 @@ def test_names_and_values_for_people() -> None:
 
 def test_what_is_shown_in_a_log_file(tmp_path: Path) -> None:
     with (tmp_path / "log").open("w") as file:
-        settings = settings_of(trials=3, metric="val/loss", direction="min")
-        with Showing(settings, Console(file=file, width=200), finished=1, best=0.5) as showing:
+        settings = settings_of(trials=5, metric="val/loss", direction="min")
+        elsewhere = Results(settings, (trial(0, 0.5, 0.1, "a"),), {})
+        better = Results(settings, (*elsewhere.trials, trial(2, 0.4, 0.1, "a")), {})
+        with Showing(elsewhere, Console(file=file, width=200)) as showing:
             showing.began(0, 1, {"a.b": 0.25}, again=True)
             showing.logged(0, 1, [0.7, 0.6])
-            showing.ended(0, 1, TrialState.COMPLETE, 0.6, "", seconds=12.3)
+            showing.ended(0, 1, Outcome("finished", 0.6), elsewhere, seconds=12.3)
             showing.began(0, 2, {"a.b": 0.5}, again=False)
             showing.waiting(0, [4])
-            showing.ended(0, 2, TrialState.COMPLETE, 0.4, "", seconds=2)
-            showing.ended(0, 3, TrialState.FAIL, None, "exit [bold]", seconds=2)
+            showing.ended(0, 2, Outcome("finished", 0.4), better, seconds=2)
+            showing.ended(0, 3, Outcome("failed", reason="exit [bold]"), better, seconds=2)
     lines = [line.rstrip() for line in (tmp_path / "log").read_text().splitlines()]
     assert lines[:5] == [
         "trial 1 goes on: b 0.25",
@@ -177,3 +210,4 @@ def test_what_is_shown_in_a_log_file(tmp_path: Path) -> None:
         "trial 2: val/loss 0.4, the best so far in 2 s (b 0.5)",
         "trial 3: failed in 2 s (); exit [bold]",
     ]
+    assert any("2/5" in line and "best 0.4" in line for line in lines[5:]), "as the study is, not as this machine ran"

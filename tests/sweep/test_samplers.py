@@ -9,7 +9,15 @@ import pytest
 from cmaes import CMA
 from optuna.samplers import RandomSampler
 
-from firm_lightning.sweep.own_samplers import GENERATION, SeededPerTrial, free_ranges, trial_seed
+from firm_lightning.sweep.own_samplers import (
+    GENERATION,
+    TOLD,
+    SeededPerTrial,
+    free_ranges,
+    place_of,
+    trial_seed,
+    value_at,
+)
 from firm_lightning.sweep.pruners import Halving, Median
 from firm_lightning.sweep.samplers import CmaEs, Grid, Random, Sampler, Tpe
 from firm_lightning.sweep.space import Parameter, Space
@@ -78,6 +86,27 @@ def test_grid_gives_every_combination_once_in_order() -> None:
         grid.check(space, trials=5)
 
 
+@pytest.mark.parametrize(
+    ("given", "place", "value"),
+    [
+        ({"uniform": (2.0, 4.0)}, 0.25, 2.5),
+        ({"log_uniform": (1e-4, 1e-2)}, 0.5, 1e-3),
+        ({"uniform": (2.0, 4.0)}, 1.5, 4.0),
+    ],
+)
+def test_places_in_the_unit_interval(given: dict[str, Any], place: float, value: float) -> None:
+    parameter = Parameter(**given)
+    assert value_at(parameter, place) == pytest.approx(value, rel=1e-12)
+    if place <= 1:
+        assert place_of(parameter, value) == pytest.approx(place, abs=1e-12)
+
+
+def test_whole_numbers_have_equal_shares_of_the_unit_interval() -> None:
+    parameter = Parameter(integer=(1, 4))
+    assert [value_at(parameter, place) for place in (0.0, 0.24, 0.26, 0.49, 0.51, 0.76, 1.0)] == [1, 1, 2, 2, 3, 4, 4]
+    assert [place_of(parameter, value) for value in (1, 4)] == [0.125, 0.875]
+
+
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
 def test_cma_es_tells_whole_generations(direction: str) -> None:
     """Trial 9 is asked of a strategy that was told the generations 0-3 and 4-7, as ``cmaes`` itself would."""
@@ -93,6 +122,33 @@ def test_cma_es_tells_whole_generations(direction: str) -> None:
     assert math.log10(found[9]["rate"]) == pytest.approx(4 * rate - 4, abs=1e-9)
 
 
+def test_cma_es_is_told_the_same_trials_whatever_ends_later() -> None:
+    """Five trials are drawn before any has ended; the first of them ends last, when four others were told."""
+    study = study_of(CmaEs(seed=0, population=4))
+
+    def draw() -> optuna.Trial:
+        trial = study.ask()
+        SPACE.choose(lambda key, values: trial._suggest(key, values.distribution()))
+        return trial
+
+    trials = [draw() for _ in range(5)]
+    for trial in reversed(trials[1:]):
+        study.tell(trial, bowl(trial.params))
+    draw()
+    study.tell(trials[0], bowl(trials[0].params))
+    draw()
+    assert [trial.system_attrs for trial in study.trials[5:]] == [{GENERATION: 1, TOLD: [1, 2, 3, 4]}] * 2
+
+
+def test_cma_es_goes_on_with_another_population() -> None:
+    storage = optuna.storages.InMemoryStorage()
+    run(study_of(CmaEs(seed=0, population=4), storage=storage), 6)
+    study = study_of(CmaEs(seed=0, population=5), storage=storage)
+    run(study, 2)
+    noted = [trial.system_attrs for trial in study.trials[6:]]
+    assert noted == [{GENERATION: 0, TOLD: []}, {GENERATION: 1, TOLD: [0, 1, 2, 3, 6]}], "4 are no generation of 5"
+
+
 def test_cma_es_finds_the_bottom_of_a_bowl() -> None:
     best = max(bowl(chosen) for chosen in run(study_of(CmaEs(seed=0)), 90))
     assert best > -0.01
@@ -102,7 +158,7 @@ def test_cma_es_finds_the_bottom_of_a_bowl() -> None:
 def test_cma_es_keeps_nothing_that_runs_code_when_it_is_read() -> None:
     study = study_of(CmaEs(seed=0, population=4))
     run(study, 6)
-    assert {name for trial in study.trials for name in trial.system_attrs} == {GENERATION}
+    assert {name for trial in study.trials for name in trial.system_attrs} == {GENERATION, TOLD}
 
 
 def test_cma_es_draws_choices_and_conditions_at_random() -> None:

@@ -4,10 +4,8 @@ import math
 from typing import Any
 
 import pytest
-import yaml
 
 from firm_lightning.sweep.space import Parameter, Space
-from firm_lightning.sweep.values import as_flag, flags
 
 
 @pytest.mark.parametrize(
@@ -39,7 +37,9 @@ def test_conditions_are_checked() -> None:
     with pytest.raises(ValueError, match=r"^space is empty: name at least one config key and its values$"):
         Space({})
     kind = Parameter(choice=["a", "b"])
-    with pytest.raises(ValueError, match=r"^space: x: when kind is 'c': that is none of its choices \['a', 'b'\]$"):
+    with pytest.raises(
+        ValueError, match=r"^space: x: when kind is 'c': that is none of its values \(choice \['a', 'b'\]\)$"
+    ):
         Space({"kind": kind, "x": Parameter(uniform=(0.0, 1.0), when={"kind": ["a", "c"]})})
     circle = {"a": Parameter(choice=[1, 2], when={"b": 1}), "b": Parameter(choice=[1, 2], when={"a": 1})}
     with pytest.raises(ValueError, match=r"^space: the conditions of a, b depend on each other in a circle$"):
@@ -78,19 +78,78 @@ def test_one_is_not_true() -> None:
     assert space.is_active("b", {"a": 1}) and not space.is_active("b", {"a": True})
 
 
-def test_examples_set_every_key() -> None:
+@pytest.mark.parametrize(
+    ("given", "wanted", "said"),
+    [
+        ({"integer": (4, 16)}, 99, "integer [4, 16]"),
+        ({"integer": (4, 16)}, 8.0, "integer [4, 16]"),
+        ({"integer": (0, 16)}, True, "integer [0, 16]"),
+        ({"uniform": (0.5, 2.0), "points": 3}, [1, 2.5], "uniform [0.5, 2.0], points 3"),
+        ({"uniform": (0.5, 2.0)}, "1", "uniform [0.5, 2.0]"),
+        ({"choice": [1, 2]}, True, "choice [1, 2]"),
+    ],
+)
+def test_a_condition_names_values_that_there_are(given: dict[str, Any], wanted: Any, said: str) -> None:
+    with pytest.raises(ValueError) as error:
+        Space({"a": Parameter(**given), "x": Parameter(uniform=(0.0, 1.0), when={"a": wanted})})
+    wrong = wanted[-1] if isinstance(wanted, list) else wanted
+    assert str(error.value) == f"space: x: when a is {wrong!r}: that is none of its values ({said})"
+
+
+def test_a_key_that_is_never_set_is_refused() -> None:
+    parameters = {
+        "kind": Parameter(choice=["a", "b"]),
+        "deep": Parameter(choice=[True, False], when={"kind": "b"}),
+        "x": Parameter(uniform=(0.0, 1.0), when={"kind": ["a", "b"], "deep": True}),
+    }
+    assert {"kind": "b", "deep": True, "x": 0.0} in list(Space(parameters).examples())
+    parameters["x"] = Parameter(uniform=(0.0, 1.0), when={"kind": "a", "deep": True})
+    with pytest.raises(ValueError) as error:
+        Space(parameters)
+    assert str(error.value) == "space: x is never set: its conditions ask for different values of kind"
+
+
+def test_examples_hold_every_key_and_every_choice() -> None:
     space = Space(
         {
             "kind": Parameter(choice=["a", "b", "c"]),
             "x": Parameter(uniform=(0.5, 1.0)),
             "y": Parameter(integer=(1, 5), when={"kind": "b"}),
-            "z": Parameter(choice=["u", "v"], when={"kind": "c"}),
+            "z": Parameter(choice=["u", "v"], when={"kind": ["b", "c"]}),
         }
     )
     assert list(space.examples()) == [
         {"kind": "a", "x": 0.5},
-        {"kind": "b", "x": 0.5, "y": 1},
-        {"kind": "c", "x": 0.5, "z": "u"},
+        {"kind": "b", "x": 0.5, "y": 1, "z": "u"},
+        {"kind": "c", "x": 0.5, "z": "v"},
+    ]
+
+
+def test_examples_are_as_few_as_the_longest_choice() -> None:
+    space = Space(
+        {"a": Parameter(choice=[1, 2, 3, 4]), "b": Parameter(choice=["u", "v"]), "c": Parameter(choice=[8, 9])}
+    )
+    assert list(space.examples()) == [
+        {"a": 1, "b": "u", "c": 8},
+        {"a": 2, "b": "v", "c": 9},
+        {"a": 3, "b": "u", "c": 8},
+        {"a": 4, "b": "u", "c": 8},
+    ]
+
+
+def test_examples_hold_keys_that_depend_on_a_number_inside_a_range() -> None:
+    space = Space(
+        {
+            "rank": Parameter(integer=(4, 16)),
+            "x": Parameter(choice=[0.1, 0.2], when={"rank": 8}),
+            "y": Parameter(choice=[1, 2], when={"x": 0.2}),
+        }
+    )
+    assert list(space.examples()) == [
+        {"rank": 4},
+        {"rank": 8, "x": 0.1},
+        {"rank": 8, "x": 0.2, "y": 1},
+        {"rank": 8, "x": 0.2, "y": 2},
     ]
 
 
@@ -98,7 +157,6 @@ def test_examples_set_every_key() -> None:
     ("given", "grid"),
     [
         ({"uniform": (0.0, 1.0), "points": 3}, [0.0, 0.5, 1.0]),
-        ({"log_uniform": (1.0, 100.0), "points": 3}, [1.0, 10.0, 100.0]),
         ({"integer": (1, 3)}, [1, 2, 3]),
         ({"log_integer": (1, 16), "points": 5}, [1, 2, 4, 8, 16]),
         ({"integer": (1, 2), "points": 4}, [1, 2]),
@@ -106,43 +164,15 @@ def test_examples_set_every_key() -> None:
     ],
 )
 def test_grid(given: dict[str, Any], grid: list[Any]) -> None:
-    assert Parameter(**given).grid() == pytest.approx(grid, rel=1e-12) if "log" in str(given) else grid
-    assert [c["k"] for c in Space({"k": Parameter(**given)}).grid()] == Parameter(**given).grid()
+    found = Parameter(**given).grid()
+    assert found == grid and list(map(type, found)) == list(map(type, grid))
+
+
+def test_a_grid_of_a_logarithmic_range() -> None:
+    found = Parameter(log_uniform=(1.0, 100.0), points=3).grid()
+    assert found == [1.0, pytest.approx(10.0, rel=1e-12), 100.0], "both ends are exact"
 
 
 def test_a_grid_needs_points() -> None:
     with pytest.raises(ValueError, match="^space: k: a grid needs points, the number of values to try of this range$"):
         Space({"k": Parameter(uniform=(0.0, 1.0))}).grid()
-
-
-@pytest.mark.parametrize(
-    ("given", "place", "value"),
-    [
-        ({"uniform": (2.0, 4.0)}, 0.25, 2.5),
-        ({"log_uniform": (1e-4, 1e-2)}, 0.5, 1e-3),
-        ({"uniform": (2.0, 4.0)}, 1.5, 4.0),
-    ],
-)
-def test_places_in_the_unit_interval(given: dict[str, Any], place: float, value: float) -> None:
-    parameter = Parameter(**given)
-    assert parameter.from_unit(place) == pytest.approx(value, rel=1e-12)
-    if place <= 1:
-        assert parameter.to_unit(value) == pytest.approx(place, abs=1e-12)
-
-
-def test_whole_numbers_have_equal_shares_of_the_unit_interval() -> None:
-    parameter = Parameter(integer=(1, 4))
-    assert [parameter.from_unit(place) for place in (0.0, 0.24, 0.26, 0.49, 0.51, 0.76, 1.0)] == [1, 1, 2, 2, 3, 4, 4]
-    assert [parameter.to_unit(value) for value in (1, 4)] == [0.125, 0.875]
-
-
-@pytest.mark.parametrize("value", [1e-05, 3e22, 0.1, -2.5e-07, 1 / 3, 7, True, None, "adam", "null", "1e3", "0.5", ""])
-def test_flags_are_read_back_exactly(value: Any) -> None:
-    read = yaml.safe_load(as_flag(value))
-    assert read == value and type(read) is type(value)
-
-
-def test_a_mapping_is_written_as_json() -> None:
-    space = Space({"tuning": Parameter(choice=[{"class_path": "a.B", "init_args": {"rank": 4}}, None])})
-    assert flags(space.grid()[0]) == ['--tuning={"class_path": "a.B", "init_args": {"rank": 4}}']
-    assert flags({"rate": 1e-05, "on": False}) == ["--rate=1.0e-05", "--on=false"]
