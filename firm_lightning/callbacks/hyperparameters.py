@@ -17,32 +17,37 @@ TRAINER = ("precision", "max_epochs", "max_steps", "accumulate_grad_batches", "g
 
 
 class Hyperparameters(pl.Callback):
-    """At the end of ``fit`` and of ``test`` adds the settings of the run to TensorBoard's tab HPARAMS.
+    """Adds the settings of the run to TensorBoard's tab HPARAMS: those of ``fit`` when it begins, and after ``test``.
 
     Settings are those of the resolved config, by short names (``model.policy.weights``). Results are the last values of
     all scalars of the run folder, those of a training and of the tests after it together: TensorBoard finds them by
     itself where no list of results is written (``log_hyperparams`` writes one, and the first list of a folder counts).
     """
 
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Add the training, so that it is there while it goes on, and after a kill."""
+        self._add(trainer, begin=True)
+
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Add the training."""
-        self._add(trainer)
+        """Say that it has ended."""
+        self._add(trainer, end=True)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add the test."""
-        self._add(trainer)
+        self._add(trainer, begin=True, end=True)
 
-    def _add(self, trainer: pl.Trainer) -> None:
+    def _add(self, trainer: pl.Trainer, *, begin: bool = False, end: bool = False) -> None:
         settings = settings_of(yaml.safe_load(config_of(trainer) or "") or {})
         if not settings or not trainer.is_global_zero or not boards(trainer):
             return
         from torch.utils.tensorboard.summary import hparams
 
-        _, begin, end = hparams(settings, {})
+        _, beginning, ending = hparams(settings, {})
         for board in boards(trainer):
             writer = board.experiment._get_file_writer()
-            writer.add_summary(begin, trainer.global_step)
-            writer.add_summary(end, trainer.global_step)
+            for summary in [beginning] * begin + [ending] * end:
+                writer.add_summary(summary, trainer.global_step)
+            writer.flush()
 
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, str | int | float | bool]:

@@ -69,9 +69,11 @@ class WriteEvaluation(pl.Callback):
         batch: Sequence[ToDraw],
         *args: Any,
     ) -> None:
-        """Write the records and pictures of a batch."""
+        """Write the records and pictures of a batch; another process writes those that are repeated."""
         assert self._file is not None
         for place, (item, rollout) in enumerate(zip(batch, outputs.rollouts, strict=True)):
+            if item.repeated:
+                continue
             source = self._sources.of(item.prompt)
             kept = source if item.prompt.id in self._on_sheet else None
             record = record_of(outputs, place, number=item.number, source=source, keep_source=kept is not None)
@@ -107,13 +109,13 @@ class WriteEvaluation(pl.Callback):
         return self._root / f"pictures.{rank}.part"
 
     def _join(self, evaluation: Evaluation, processes: int) -> None:
-        """All processes' records in the order of the prompts; what a sampler repeated to even them out is kept once."""
+        """All processes' records in the order of the prompts."""
         parts = [self._part(rank) for rank in range(processes)]
         lines: dict[tuple[str, int], str] = {}
         for part in parts:
             for line in part.read_text(encoding="utf-8").splitlines(keepends=True):
                 record = json.loads(line)
-                lines.setdefault((record["id"], record["number"]), line)
+                lines[record["id"], record["number"]] = line
         order = [(item.prompt.id, item.number) for item in evaluation.to_draw()]
         write_text("".join(lines[key] for key in order if key in lines), self._root / PICTURES_NAME)
         for part in parts:

@@ -61,7 +61,7 @@ class Piece:
         return max(0.0, (self.total - self.done) / rate - (now_s - self.latest_s))
 
 
-def line_of(whole: Piece | None, parts: Iterable[Piece], numbers: Mapping[str, float | str], now_s: float) -> str:
+def line_of(whole: Piece | None, parts: Iterable[Piece], numbers: Mapping[str, float], now_s: float) -> str:
     """All of it in one line of a log file: the whole, its parts, and what was measured last.
 
     Beside a whole, parts that are done are left out.
@@ -76,7 +76,7 @@ def line_of(whole: Piece | None, parts: Iterable[Piece], numbers: Mapping[str, f
     return " | ".join(sections)
 
 
-def table_of(whole: Piece | None, parts: Iterable[Piece], numbers: Mapping[str, float | str], now_s: float) -> Table:
+def table_of(whole: Piece | None, parts: Iterable[Piece], numbers: Mapping[str, float], now_s: float) -> Table:
     """The same for a terminal: a row with a bar for the whole and for each part, finished ones too."""
     outer = Table.grid(padding=(0, 1))
     table = Table.grid(padding=(0, 2, 0, 0))
@@ -105,9 +105,9 @@ def clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
-def value_of(value: float | str) -> str:
+def value_of(value: float) -> str:
     """A number as a person reads it."""
-    return value if isinstance(value, str) else f"{value:.4g}"
+    return f"{value:.4g}"
 
 
 def _speed(piece: Piece) -> str:

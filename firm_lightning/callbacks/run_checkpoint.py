@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
+from firm_lightning.callbacks.earlier_logs import put_earlier_logs_aside
 from firm_lightning.callbacks.run_record import RECORD_KEY, RunRecord
 from firm_lightning.strategies.atomic import clear_leftovers, point
 
@@ -32,6 +33,7 @@ class RunCheckpoint(ModelCheckpoint):
     - What was logged up to a checkpoint is on disk before it, and the row that Lightning logs right after it is logged
       again by the run that is resumed.
     - Every checkpoint carries a ``RunRecord``.
+    - A run that begins anew in the folder of an earlier one puts its logs aside, into ``earlier/<n>``.
 
     Attributes:
         record: How this run's checkpoints come to be; None until a training begins.
@@ -64,12 +66,17 @@ class RunCheckpoint(ModelCheckpoint):
             self.record = RunRecord.of(trainer)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Of a resumed run: log what was logged right after the checkpoint, since a kill may have come between."""
+        """Of a resumed run: log what was logged right after the checkpoint, since a kill may have come between.
+
+        Of one that begins anew: put the logs of an earlier one aside. (In ``setup`` Lightning does not know yet.)
+        """
         super().on_train_start(trainer, pl_module)
         if trainer.ckpt_path is not None:
             self._last_global_step_saved = trainer.global_step
             resumed = Path(trainer.ckpt_path).resolve()
             self._last_checkpoint_saved = str(resumed) if str(resumed.parent) == str(self.dirpath) else ""
+        elif trainer.is_global_zero:
+            put_earlier_logs_aside(trainer)
         if self._row is not None:
             for logger in trainer.loggers:
                 logger.log_metrics(self._row["values"], step=self._row["step"])

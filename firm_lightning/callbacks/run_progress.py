@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch as pl
@@ -14,6 +16,11 @@ from rich.table import Table
 
 from firm_lightning.callbacks.progress_model import Piece, line_of, table_of
 from firm_lightning.modules.work import Unwatched, Watchable
+
+NUMBERS = ("train/loss", "val/loss", "round/reward")
+"""What is shown of all that is logged. (What is logged with ``prog_bar`` makes Lightning wait for a GPU every step.)"""
+LEAST_PAUSE_S = 1.0
+"""They are read no more often, since that waits for a GPU."""
 
 
 class RunProgress(ProgressBar):
@@ -40,7 +47,7 @@ class RunProgress(ProgressBar):
         self._lock = threading.RLock()
         self._whole: Piece | None = None
         self._parts: dict[str, Piece] = {}
-        self._numbers: dict[str, float | str] = {}
+        self._numbers: dict[str, float] = {}
         self._shown_s = 0.0
         self._read_s = 0.0
 
@@ -81,19 +88,22 @@ class RunProgress(ProgressBar):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Learning begins."""
-        self.begin("learning", self.total_train_batches, "batches")
+        self._begin_learning(trainer, 0)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
         """One more batch."""
         if "learning" not in self._parts:  # a run that goes on inside an epoch
-            ready = trainer.fit_loop.epoch_loop.batch_progress.current.ready - 1
-            self.begin("learning", self.total_train_batches, "batches", done=ready)
-        self._remember(trainer, pl_module)
+            self._begin_learning(trainer, trainer.fit_loop.epoch_loop.batch_progress.current.ready)
+        now_s = time.monotonic()
+        pause_s = self.line_every_s if self._live is None else max(LEAST_PAUSE_S, 1 / self.refreshes_per_s)
+        if self._console is not None and now_s - self._read_s >= pause_s:
+            self._read_s = now_s
+            self._remember(trainer.callback_metrics)
         self.advance("learning")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """One more epoch."""
-        self._remember(trainer, pl_module)
+        self._remember(trainer.callback_metrics)  # on every process: now Lightning makes them wait for each other
         with self._lock:
             if self._whole is not None:
                 self._whole.advance(1, time.monotonic())
@@ -155,6 +165,16 @@ class RunProgress(ProgressBar):
         if isinstance(pl_module, Watchable):
             pl_module.watch(Unwatched())
 
+    def _begin_learning(self, trainer: pl.Trainer, ready: int) -> None:
+        """So many batches of the epoch were begun. ``max_steps`` may end epoch and run before its last."""
+        batches = float(self.total_train_batches)
+        if trainer.max_steps >= 0 and self._whole is not None:
+            a_step = trainer.accumulate_grad_batches
+            most = ready - ready % a_step + (trainer.max_steps - trainer.global_step) * a_step
+            self._whole.total = min(self._whole.total, trainer.current_epoch + max(1, math.ceil(most / batches)))
+            batches = min(batches, most)
+        self.begin("learning", batches, "batches", done=max(ready - 1, 0))
+
     def _begin_evaluation(self, name: str) -> None:
         if self._console is None:
             self._open(None)
@@ -202,16 +222,6 @@ class RunProgress(ProgressBar):
             line = line_of(self._whole, [*self._parts.values()], self._numbers, now_s)
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def _remember(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """What the module wants to be seen; read where it is about to be shown, since that waits for a GPU."""
-        now_s = time.monotonic()
-        pause_s = self.line_every_s if self._live is None else 1 / self.refreshes_per_s
-        ends = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-        if self._console is not None and (ends or now_s - self._read_s >= pause_s):
-            self._read_s = now_s
-            values = self.get_metrics(trainer, pl_module)
-            self._numbers = {name: _number(value) for name, value in values.items() if name != "v_num"}
-
-
-def _number(value: Any) -> float | str:
-    return value if isinstance(value, str) else float(value)
+    def _remember(self, logged: Mapping[str, Any]) -> None:
+        if self._console is not None:
+            self._numbers = {name: float(logged[name]) for name in NUMBERS if name in logged}

@@ -18,8 +18,9 @@ MIB = 2**20
 class Throughput(pl.Callback):
     """Logs ``throughput/samples_per_s``, ``images_per_s`` and ``tokens_per_s`` of learning, over all processes.
 
-    Each is over the steps since it was logged last, loading of data and saving of checkpoints included; validation and
-    the drawing of rounds are not. What a batch holds, the module says (``work_in``); one that cannot is left alone.
+    The first process counts, and the others are taken to do as much. Each is over the steps since it was logged last,
+    loading of data and saving of checkpoints included; validation and the drawing of rounds are not. What a batch
+    holds, the module says (``work_in``); one that cannot is left alone.
     """
 
     def __init__(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from firm_lightning.callbacks.picture_evaluation import looks_of
 from firm_lightning.data.picture_files import write_text
 from firm_lightning.metrics.picture_faults import FaultLimits
 from firm_lightning.modules.drawing import Drawn
+from firm_lightning.modules.everywhere import log_alike, means_everywhere, sum_of_known
 from firm_lightning.policy_protocols import PictureReward
 
 LEAST_ROUNDS = 3
@@ -76,6 +76,12 @@ class WatchDogs(pl.Callback):
             raise ValueError(f"window {window} must be at least {LEAST_ROUNDS} rounds")
         if held_out_every_n_rounds < 1:
             raise ValueError(f"held_out_every_n_rounds {held_out_every_n_rounds} must be at least 1")
+        if held_out is not None and (window - 1) // held_out_every_n_rounds + 1 < LEAST_ROUNDS:
+            raise ValueError(
+                f"held_out_every_n_rounds {held_out_every_n_rounds}: of a window of {window} rounds fewer than "
+                f"{LEAST_ROUNDS} would be scored, so no fall would be seen; set it to {(window - 1) // 2} at most, or "
+                f"window to {2 * held_out_every_n_rounds + 1} at least"
+            )
         self.limits = limits or FaultLimits()
         self.window = window
         self.min_rise = min_rise
@@ -102,12 +108,12 @@ class WatchDogs(pl.Callback):
         number = trainer.current_epoch
         counts = self.limits.counts(looks_of(drawn.rollouts))
         sums = {f"{name}_share": (float(count), total) for name, (count, total) in counts.items()}
-        values = everywhere(trainer, pl_module, sums | self._sums(drawn, number))
+        values = means_everywhere(pl_module, sums | self._sums(drawn, number))
         self._remember(number, values)
         trends = self._trends(number)
         shown = {name: value for name, value in values.items() if name.endswith("_share") or name == HELD_OUT}
         shown |= {f"{name}_trend": trend for name, trend in trends.items()}
-        pl_module.log_dict({f"watch/{name}": value for name, value in shown.items()}, sync_dist=True)
+        log_alike(pl_module, {f"watch/{name}": value for name, value in shown.items()})
         for figure, problem in (self._shares_passed(values) | self._drifts(trends)).items():
             self._bark(trainer, number, figure, problem)
         if trainer.is_global_zero:
@@ -128,17 +134,17 @@ class WatchDogs(pl.Callback):
         """Sum and count of reward, truth and held-out reward in this process's part of the round."""
         sums = {}
         if drawn.rewards is not None:
-            sums["reward"] = _sum(drawn.rewards.reward_01)
+            sums["reward"] = sum_of_known(drawn.rewards.reward_01)
         for name in self.truth_numbers:
             if name in drawn.truth:
-                sums[f"truth_{name}"] = _sum(torch.tensor(drawn.truth[name]))
+                sums[f"truth_{name}"] = sum_of_known(torch.tensor(drawn.truth[name]))
         if drawn.truth and not any(name in drawn.truth for name in self.truth_numbers):
             raise ValueError(
                 f"WatchDogs.truth_numbers names none of what the truth measures: {', '.join(drawn.truth)}; choose "
                 "those of them that should not fall"
             )
         if self.held_out is not None and number % self.held_out_every_n_rounds == 0:
-            sums[HELD_OUT] = _sum(self.held_out.reward(drawn.rollouts).reward_01)
+            sums[HELD_OUT] = sum_of_known(self.held_out.reward(drawn.rollouts).reward_01)
         return sums
 
     def _remember(self, number: int, values: Mapping[str, float]) -> None:
@@ -198,17 +204,3 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
     x, y = np.asarray(points, dtype=np.float64).T
     x = x - x.mean()
     return float((x * (y - y.mean())).sum() / (x**2).sum())
-
-
-def everywhere(
-    trainer: pl.Trainer, module: pl.LightningModule, sums: Mapping[str, tuple[float, int]]
-) -> dict[str, float]:
-    """Means over the pictures of all processes, from each one's sums and counts; what has no picture is left out."""
-    local = torch.tensor([*sums.values()], dtype=torch.float32, device=module.device)
-    total, count = trainer.strategy.reduce(local, reduce_op="sum").T.tolist()
-    return {name: total[place] / count[place] for place, name in enumerate(sums) if count[place]}
-
-
-def _sum(values: torch.Tensor) -> tuple[float, int]:
-    known = [value for value in values.tolist() if not math.isnan(value)]
-    return math.fsum(known), len(known)

@@ -17,6 +17,7 @@ from firm_lightning.critics.generation import generate_verdicts
 from firm_lightning.critics.start import Start
 from firm_lightning.metrics.alignment import HumanAlignment
 from firm_lightning.modules.critic_batch import CriticBatch, Judged, blank_exchange, record_name
+from firm_lightning.modules.everywhere import log_alike, means_everywhere
 from firm_lightning.modules.schedule import warmup_cosine
 from firm_lightning.modules.tuning import FullTuning, LoraTuning, Tuning
 from firm_lightning.modules.work import Work
@@ -89,6 +90,7 @@ class CriticSFT(pl.LightningModule):
         self._rotary: dict[str, Tensor] = {}
         self.agreement = torch.nn.ModuleDict({task: HumanAlignment() for task in TASKS})
         self.confusions: dict[str, Tensor] = {}
+        self._val_loss: tuple[Tensor | float, int] = (0.0, 0)
 
     def configure_model(self) -> None:
         """Load the weights, once, in training mode: without it there is neither checkpointing nor LoRA dropout."""
@@ -143,7 +145,7 @@ class CriticSFT(pl.LightningModule):
             )
             raise ValueError(f"{without}: there is no answer to learn; training needs one for every record")
         loss = self._loss(batch.learn)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.exchanges))
+        self.log("train/loss", loss, batch_size=len(batch.exchanges))
         return loss
 
     def validation_step(self, batch: CriticBatch, batch_idx: int) -> None:
@@ -151,12 +153,16 @@ class CriticSFT(pl.LightningModule):
         answered = sum(bool(exchange.answer) for exchange in batch.exchanges)
         with self._whole_weights():
             if batch.learn is not None:
-                self.log("val/loss", self._loss(batch.learn), batch_size=answered, sync_dist=True, prog_bar=True)
+                total, count = self._val_loss
+                self._val_loss = (total + self._loss(batch.learn) * answered, count + answered)
             judged = self.judge_exchanges(batch.exchanges)
         self._agree(judged)
 
     def on_validation_epoch_end(self) -> None:
-        """Log agreement per task."""
+        """Log the loss, which not every process need have an answer for, and agreement per task."""
+        total, count = self._val_loss
+        log_alike(self, means_everywhere(self, {"val/loss": (float(total), count)}))
+        self._val_loss = (0.0, 0)
         self._log_agreement("val")
 
     def test_step(self, batch: CriticBatch, batch_idx: int) -> list[Judged]:

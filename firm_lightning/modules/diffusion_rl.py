@@ -20,10 +20,11 @@ from firm_lightning.data.groups import GroupSampler, RoundPlan, check_arithmetic
 from firm_lightning.data.prompts import PromptFile
 from firm_lightning.modules.drawing import Drawn, Studio
 from firm_lightning.modules.evaluation import Evaluation, ToDraw
+from firm_lightning.modules.everywhere import log_alike, means_everywhere
 from firm_lightning.modules.min_alignment import MinAlignment, refuse_unaligned
 from firm_lightning.modules.policy_checks import check_weight_sets, not_finite
 from firm_lightning.modules.policy_module import PolicyModule
-from firm_lightning.modules.round_stats import round_stats
+from firm_lightning.modules.round_stats import part_sums, round_stats
 from firm_lightning.modules.rounds import Round, RoundBatches
 from firm_lightning.modules.work import Work, WorkWatcher
 from firm_lightning.objectives.nft_objective import DiffusionNFT
@@ -171,12 +172,14 @@ class DiffusionRL(PolicyModule):
 
     def collect(self, number: int) -> Round:
         """Draw every prompt's group, have it scored, turn rewards into advantages; redraw a round that is no use."""
+        dropped: Drawn | None = None
         for attempt in range(ROUNDS_TO_TRY):
             plan = self._plan(number, attempt)
             prompts = [self.prompts.prompts()[place.prompt] for place in plan.places]
             seeds = [place.seed for place in plan.places]
             with self.policy.weights("behaviour"):
                 drawn = self.studio.draw_and_score(self.policy, prompts, seeds, reward=self.reward, truth=self.truth)
+            drawn = drawn.after(dropped)
             round_, stats = self._taught_by(drawn, plan)
             unreadable = stats["round/unreadable_share"]
             if unreadable <= self.max_unreadable_share:
@@ -189,18 +192,15 @@ class DiffusionRL(PolicyModule):
             if self.stop_on_unreadable:
                 raise ValueError(f"{problem}; look at what it answers, or set stop_on_unreadable to false")
             rank_zero_warn(f"{problem}; it is dropped and another one drawn")
+            dropped = drawn
         raise ValueError(f"{problem}, {ROUNDS_TO_TRY} times in a row; look at what the critic answers")
 
     def training_step(self, batch: PolicyBatch, batch_idx: int) -> Tensor:
         """The loss of DiffusionNFT."""
         out = self.objective.loss(self.policy, batch, behaviour_is_current=self._behaviour_is_current)
-        here = bool(out.loss.isfinite())
-        if not self.trainer.strategy.reduce_boolean_decision(here):  # to say why takes a pass, and all processes
-            why = not_finite(self.policy, batch)
-            raise ValueError(why if not here else "the loss of another process is not finite; it says why")
-        self.log("train/loss", out.loss, prog_bar=True, batch_size=len(batch.x0))
-        if out.usable:
-            self.log_dict({f"train/{name}": value for name, value in out.stats.items()}, batch_size=out.usable)
+        self.check_finite(out.loss, batch_idx, self._why_not_finite)
+        stats = {"loss": out.loss, **out.stats}
+        self.log_dict({f"train/{name}": value for name, value in stats.items()}, batch_size=len(batch.x0))
         return out.loss
 
     def on_train_start(self) -> None:
@@ -210,8 +210,7 @@ class DiffusionRL(PolicyModule):
 
     def on_train_epoch_start(self) -> None:
         """Log what the round was like."""
-        for name, value in self._round_stats.items():
-            self.log(name, value, sync_dist=True, prog_bar=name == "round/reward")
+        log_alike(self, self._round_stats)
 
     def on_step_taken(self) -> None:
         """The behaviour weights are now others than the current ones, and the average moves."""
@@ -225,7 +224,7 @@ class DiffusionRL(PolicyModule):
 
     def validation_step(self, batch: Sequence[ToDraw], batch_idx: int) -> Drawn:
         """Draw and judge."""
-        return self.evaluate(batch, "val")
+        return self.evaluate(batch)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW at a constant learning rate on the current weights."""
@@ -291,4 +290,9 @@ class DiffusionRL(PolicyModule):
             conditions=self.policy.encode(prompts).to("cpu"),
             names=tuple(prompt.id for prompt in prompts),
         )
-        return round_, round_stats(drawn, reward_GK, readable_GK.bool(), advantages)
+        stats = round_stats(reward_GK, readable_GK.bool(), advantages)
+        return round_, stats | means_everywhere(self, part_sums(drawn))
+
+    def _why_not_finite(self, batch_idx: int) -> str:
+        batch = self.trainer.train_dataloader.dataset[batch_idx]  # type: ignore[union-attr]
+        return not_finite(self.policy, batch.to(self.device))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -34,6 +35,17 @@ class Drawn:
     def to(self, device: object) -> Drawn:
         """Lightning moves what ``predict`` gives back; this stays where it is."""
         return self
+
+    def after(self, dropped: Drawn | None) -> Drawn:
+        """The same, with the times of pictures that were drawn before it and dropped, if there were any."""
+        if dropped is None:
+            return self
+        return replace(
+            self,
+            sampling_s=dropped.sampling_s + self.sampling_s,
+            waiting_s=dropped.waiting_s + self.waiting_s,
+            scoring_s=dropped.scoring_s + self.scoring_s,
+        )
 
 
 class Studio:
@@ -107,7 +119,7 @@ class Studio:
         if reward is not None:
             self.watcher.begin("scoring", len(prompts), "pictures")
         start = time.perf_counter()
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="critic") as critic:
+        with _critic_thread() as critic:
             for first in range(0, len(prompts), self.batch_size):
                 batch = slice(first, first + self.batch_size)
                 drawn = self.draw(policy, prompts[batch], seeds[batch])
@@ -130,6 +142,18 @@ class Studio:
         rewards = reward.reward(drawn)
         self.watcher.advance("scoring", len(drawn))
         return rewards, time.perf_counter() - start
+
+
+@contextmanager
+def _critic_thread() -> Iterator[ThreadPoolExecutor]:
+    """A thread for the critic; an error or Ctrl-C does not wait until it has scored all that was drawn."""
+    critic = ThreadPoolExecutor(max_workers=1, thread_name_prefix="critic")
+    try:
+        yield critic
+    except BaseException:
+        critic.shutdown(wait=False, cancel_futures=True)
+        raise
+    critic.shutdown()
 
 
 def _without_text(prompt: Prompt) -> Prompt:

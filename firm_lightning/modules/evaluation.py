@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import cycle, islice
 from typing import Any, Protocol, runtime_checkable
 
 import lightning.pytorch as pl
@@ -19,10 +20,14 @@ from firm_lightning.types import Prompt, WeightSet
 
 @dataclass(frozen=True, slots=True)
 class ToDraw:
-    """One picture that is to be drawn: a prompt and the number of the picture among those of this prompt, from 0."""
+    """One picture that is to be drawn: a prompt and the number of the picture among those of this prompt, from 0.
+
+    One that is ``repeated`` is drawn a second time, so that all processes have as many, and stands in no mean.
+    """
 
     prompt: Prompt
     number: int
+    repeated: bool = False
 
 
 @runtime_checkable
@@ -97,9 +102,10 @@ class Evaluation:
             "guidance_scale": self.studio.guidance_scale,
         }
 
-    def loader(self, items: Sequence[ToDraw]) -> DataLoader[Any]:
-        """Batches of ``ToDraw``; Lightning splits them over processes."""
-        return DataLoader(items, batch_size=self.studio.batch_size, collate_fn=AsListed)  # type: ignore[arg-type]
+    def loader(self, items: Sequence[ToDraw], *, processes: int = 1) -> DataLoader[Any]:
+        """Batches of ``ToDraw``; Lightning splits them over processes, for which the first come again at the end."""
+        repeats = [replace(item, repeated=True) for item in islice(cycle(items), -len(items) % processes)]
+        return DataLoader([*items, *repeats], batch_size=self.studio.batch_size, collate_fn=AsListed)  # type: ignore[arg-type]
 
     def rest_loader(self, trainer: pl.Trainer) -> DataLoader[Any]:
         """Batches of what is left to draw."""

@@ -86,11 +86,12 @@ class FlowMatching(PolicyModule):
     def training_step(self, batch: Sequence[Drawing], batch_idx: int) -> Tensor:
         """The squared error of the velocity."""
         loss = self._loss(batch, with_dropout=True)
-        if not bool(loss.isfinite()):
-            raise ValueError(
-                f"the loss is not finite in the batch with '{batch[0].prompt.id}'; lower the learning rate"
-            )
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch))
+        self.check_finite(
+            loss,
+            batch[0].prompt.id,
+            lambda name: f"the loss is not finite in the batch with '{name}'; lower the learning rate",
+        )
+        self.log("train/loss", loss, batch_size=len(batch))
         return loss
 
     def validation_step(self, batch: Sequence[Drawing], batch_idx: int) -> None:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, get_args
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar, get_args
 
 import lightning.pytorch as pl
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from firm_lightning.modules.drawing import Drawn
 from firm_lightning.modules.evaluation import Evaluation, ToDraw
-from firm_lightning.modules.round_stats import evaluation_stats
+from firm_lightning.modules.everywhere import log_alike, means_everywhere
+from firm_lightning.modules.round_stats import evaluation_sums
 from firm_lightning.modules.work import WorkWatcher
 from firm_lightning.objectives.diffusion_nft import behaviour_update, ema_update
 from firm_lightning.policy_protocols import PictureReward, Policy, Truth
 from firm_lightning.strategies.zero_parts import exact, keep_exact, show, stored
-from firm_lightning.types import Prompt, WeightSet
+from firm_lightning.types import PolicyBatch, Prompt, WeightSet
 
 FOLLOWING: tuple[WeightSet, ...] = ("behaviour", "ema")
 """The sets that follow the current weights."""
+Key = TypeVar("Key")
 
 
 class PolicyModule(pl.LightningModule):
@@ -45,6 +49,8 @@ class PolicyModule(pl.LightningModule):
         self.evaluation = evaluation
         self.reward = reward
         self.truth = truth
+        self._evaluated: dict[str, tuple[float, int]] = {}
+        self._losses: list[tuple[Any, Tensor]] = []
 
     def configure_model(self) -> None:
         """Load the policy; a critic loads itself at its first request."""
@@ -56,6 +62,11 @@ class PolicyModule(pl.LightningModule):
         """Tell this one how far the drawing of pictures has come."""
         if self.evaluation is not None:
             self.evaluation.studio.watcher = watcher
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """All but seeds of noise, which is drawn on the CPU: to read them from a GPU would wait for it."""
+        moved = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return replace(moved, seeds_B=batch.seeds_B) if isinstance(batch, PolicyBatch) else moved
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """After it the current weights are new. (Any later hook comes after checkpoints are written.)"""
@@ -73,9 +84,31 @@ class PolicyModule(pl.LightningModule):
         update(exact(following), stored(self.policy.tensors("current")), decay)
         show(following)
 
+    def check_finite(self, loss: Tensor, key: Key, why_not: Callable[[Key], str]) -> None:
+        """Stop on every process before an optimiser step of whose losses one is no number; done once per step.
+
+        (To look waits for the GPU and for the other processes.)
+
+        Args:
+            loss: Of a micro-batch.
+            key: What ``why_not`` knows the micro-batch by; not all of it, since it is kept until the step.
+            why_not: Says what is wrong with a micro-batch; it may take a pass, so all processes ask.
+        """
+        self._losses.append((key, loss.detach()))
+        if self.trainer.fit_loop._should_accumulate():
+            return
+        keys, losses = zip(*self._losses, strict=True)
+        self._losses = []
+        broken = [keys[place] for place in (~torch.stack(losses).isfinite()).nonzero().flatten().tolist()]
+        if not self.trainer.strategy.reduce_boolean_decision(not broken):
+            why = why_not(broken[0] if broken else key)
+            raise ValueError(why if broken else "the loss of another process is not finite; it says why")
+
     def test_dataloader(self) -> DataLoader[Any] | list[Any]:
         """Every picture of the evaluation; nothing where there is none."""
-        return self.evaluation.loader(self.evaluation.to_draw()) if self.evaluation is not None else []
+        if self.evaluation is None:
+            return []
+        return self.evaluation.loader(self.evaluation.to_draw(), processes=self.trainer.world_size)
 
     def predict_dataloader(self) -> DataLoader[Any] | list[Any]:
         """As for ``test``, without the pictures that a callback knows to be done."""
@@ -83,7 +116,15 @@ class PolicyModule(pl.LightningModule):
 
     def test_step(self, batch: Sequence[ToDraw], batch_idx: int) -> Drawn:
         """Draw and judge."""
-        return self.evaluate(batch, "test")
+        return self.evaluate(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means, where pictures were drawn."""
+        self._log_evaluated("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the means."""
+        self._log_evaluated("test")
 
     def predict_step(self, batch: Sequence[ToDraw], batch_idx: int) -> Drawn:
         """Draw; a callback writes the pictures."""
@@ -97,15 +138,19 @@ class PolicyModule(pl.LightningModule):
             self.trainer.strategy.barrier()
             self.policy.encode_ahead(prompts)  # nothing, unless the processes share no cache folder
 
-    def evaluate(self, batch: Sequence[ToDraw], stage: str) -> Drawn:
-        """Draw, judge and log the means; pictures whose answer could not be read are in none."""
+    def evaluate(self, batch: Sequence[ToDraw]) -> Drawn:
+        """Draw, judge and sum up; pictures whose answer could not be read, and repeated ones, are in no sum."""
         assert self.evaluation is not None
         drawn = self.evaluation.judge(self.policy, batch, reward=self.reward, truth=self.truth)
-        for name, (value, count) in evaluation_stats(drawn).items():
-            # Also where nothing could be read: a name that one process leaves out would keep the others waiting.
-            mean = value if count else 0.0
-            self.log(f"{stage}/{name}", mean, batch_size=count, sync_dist=True, on_epoch=True, on_step=False)
+        for name, (total, count) in evaluation_sums(drawn, counted=[not item.repeated for item in batch]).items():
+            so_far, counted = self._evaluated.get(name, (0.0, 0))
+            self._evaluated[name] = (so_far + total, counted + count)
         return drawn
+
+    def _log_evaluated(self, stage: str) -> None:
+        means = means_everywhere(self, self._evaluated)
+        log_alike(self, {f"{stage}/{name}": mean for name, mean in means.items()})
+        self._evaluated = {}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out the weights that no set can change: they come from the policy's start."""

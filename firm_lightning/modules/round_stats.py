@@ -6,19 +6,18 @@ Shape letters: G groups, K pictures of one group.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from firm_lightning.modules.drawing import Drawn
+from firm_lightning.modules.everywhere import sum_of_known
 from firm_lightning.objectives.advantages import Advantages
 
 
-def round_stats(drawn: Drawn, reward_GK: Tensor, readable_GK: Tensor, advantages: Advantages) -> dict[str, float]:
-    """Mean and spread of the reward over the whole round, its dimensions, and how much there is to learn.
-
-    ``drawn`` is this process's part; the reward is that of all processes.
-    """
+def round_stats(reward_GK: Tensor, readable_GK: Tensor, advantages: Advantages) -> dict[str, float]:
+    """Mean and spread of the reward over the whole round, of all processes, and how much there is to learn."""
     readable = reward_GK[readable_GK]
     stats = {
         "round/unreadable_share": advantages.unreadable_share,
@@ -27,24 +26,33 @@ def round_stats(drawn: Drawn, reward_GK: Tensor, readable_GK: Tensor, advantages
         "round/reward_spread": float(readable.std(correction=0)) if len(readable) else math.nan,
         "round/group_spread": float(advantages.group_spread_G.nanmean()),
         "round/usable_share": float(advantages.usable_GK.float().mean()),
+    }
+    return {name: value for name, value in stats.items() if not math.isnan(value)}
+
+
+def part_sums(drawn: Drawn) -> dict[str, tuple[float, int]]:
+    """What is known of this process's part of a round, as sums and counts: its times, dimensions and truth."""
+    seconds = {
         "time/sampling_s": drawn.sampling_s,
         "time/waiting_for_critic_s": drawn.waiting_s,
         "time/scoring_s": drawn.scoring_s,
     }
-    stats |= {f"round/{name}": value for name, (value, count) in evaluation_stats(drawn).items() if count}
-    return {name: value for name, value in stats.items() if not math.isnan(value)}
+    numbers = {f"round/{name}": known for name, known in evaluation_sums(drawn).items()}
+    return {name: (value, 1) for name, value in seconds.items()} | numbers
 
 
-def evaluation_stats(drawn: Drawn) -> dict[str, tuple[float, int]]:
-    """Mean of each number of some pictures and how many pictures it is over; 0 pictures where none could be read."""
+def evaluation_sums(drawn: Drawn, *, counted: Sequence[bool] | None = None) -> dict[str, tuple[float, int]]:
+    """Sum of each number of some pictures and how many pictures it is of; 0 pictures where none could be read.
+
+    Args:
+        drawn: The pictures.
+        counted: Which of them count; None: all.
+    """
     known: dict[str, Tensor] = {}
     if drawn.rewards is not None:
         known["critic/reward"] = drawn.rewards.reward_01
         known["critic/unreadable_share"] = (~drawn.rewards.readable).float()
         known |= {f"critic/{task}": score_01 for task, score_01 in drawn.rewards.scores_01.items()}
     known |= {f"truth/{name}": torch.tensor(values) for name, values in drawn.truth.items()}
-    stats = {}
-    for name, values in known.items():
-        readable = values[~values.isnan()]
-        stats[name] = (float(readable.mean()) if len(readable) else math.nan, len(readable))
-    return stats
+    chosen = torch.ones(len(drawn.rollouts), dtype=torch.bool) if counted is None else torch.tensor(counted)
+    return {name: sum_of_known(values[chosen]) for name, values in known.items()}

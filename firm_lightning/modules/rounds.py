@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from firm_lightning.objectives.flow_matching import check_within
 from firm_lightning.types import Conditions, PolicyBatch
 
 
@@ -54,6 +55,8 @@ class RoundBatches(Dataset[PolicyBatch]):
             raise ValueError(
                 f"sigmas_per_picture {sigmas_per_picture} must be between 1 and the {len(sigmas)} sampling steps"
             )
+        check_within("sigmas", torch.tensor(sigmas), 0, 1)  # here, since batches may be on a device that is not asked
+        check_within("reward_weight_P", round_.reward_weight_P, 0, 1)
         self.round = round_
         self.batch_size = batch_size
         rng = np.random.default_rng(seed)

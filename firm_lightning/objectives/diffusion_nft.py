@@ -38,12 +38,10 @@ class DiffusionNFTLoss:
         stats: Detached scalars, means over usable samples (NaN if there are none): ``deviation`` (mean absolute
             distance of v from v_b), ``loss_positive`` (L+), ``loss_negative`` (L-), ``policy_loss`` (the loss without
             the KL term) and, where it is computed, ``kl``.
-        usable: Number of samples that the means are over.
     """
 
     loss: Tensor
     stats: Mapping[str, Tensor]
-    usable: int
 
 
 def positive_velocity(v: Tensor, v_behaviour: Tensor, guidance_beta: float) -> Tensor:
@@ -136,8 +134,8 @@ def diffusion_nft_loss(
     if kl_weight > 0:
         terms_B["kl"] = distance_to_reference(v, _given_reference(v, v_reference, kl_weight))
         loss_B = loss_B + kl_weight * terms_B["kl"]
-    stats = {name: term_B.detach()[count_B].mean() for name, term_B in terms_B.items()}
-    return DiffusionNFTLoss(_mean_of_usable(loss_B, count_B), stats, int(count_B.sum()))
+    stats = {name: term_B.detach().where(count_B, 0).sum() / count_B.sum() for name, term_B in terms_B.items()}
+    return DiffusionNFTLoss(_mean_of_usable(loss_B, count_B), stats)
 
 
 @runtime_checkable

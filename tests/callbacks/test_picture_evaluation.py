@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -103,13 +104,14 @@ def test_edits_are_held_against_their_source_and_shown_beside_it(tmp_path: Path)
 
 
 def test_several_processes_write_parts_that_the_first_joins(tmp_path: Path) -> None:
-    """Each process has every second prompt; the sampler gave the second one p0 again, to even them out."""
+    """Each process has every second prompt; the second one has p0 again, to even them out."""
     prompts = prompt_file(tmp_path, 3)
     easel = Easel(rewards={f"p{number}": number / 4 for number in range(3)})
     module = module_that_draws(prompts, easel)
     items = module.evaluation.to_draw()  # type: ignore[union-attr]
     writers = []
-    for rank, batch in ((1, [items[1], items[0]]), (0, [items[0], items[2]])):
+    again = replace(items[0], repeated=True)
+    for rank, batch in ((0, [items[0], items[2]]), (1, [items[1], again])):
         run: Any = SimpleNamespace(
             default_root_dir=str(tmp_path),
             global_rank=rank,
@@ -120,14 +122,15 @@ def test_several_processes_write_parts_that_the_first_joins(tmp_path: Path) -> N
         )
         writer = WriteEvaluation()
         writer.on_test_start(run, module)
+        easel.rewards = {f"p{number}": number / 4 + rank for number in range(3)}
         writer.on_test_batch_end(run, module, module.predict_step(batch, 0), batch, 0)
         writers.append((writer, run))
     for writer, run in writers:
         writer.on_test_end(run, module)
     records = lines(tmp_path / "test" / "pictures.jsonl")
-    assert [(r["id"], r["reward"]) for r in records] == [("p0", 0.0), ("p1", 0.25), ("p2", 0.5)]
+    assert [(r["id"], r["reward"]) for r in records] == [("p0", 0.0), ("p1", 1.25), ("p2", 0.5)]
     summary = json.loads((tmp_path / "test" / "evaluation.json").read_text())
-    assert summary["means"]["reward"] == {"mean": 0.25, "pictures": 3}
+    assert summary["means"]["reward"] == {"mean": 1.75 / 3, "pictures": 3}
     assert not list((tmp_path / "test").glob("*.part"))
 
 
@@ -158,7 +161,7 @@ def test_limits_come_from_the_config(tmp_path: Path) -> None:
 
 def test_a_module_without_an_evaluation_is_refused(tmp_path: Path) -> None:
     module = module_that_draws(prompt_file(tmp_path, 1), Easel())
-    loader = module.test_dataloader()
+    loader = module.evaluation.loader(module.evaluation.to_draw())  # type: ignore[union-attr]
     module.evaluation = None
     with pytest.raises(
         ValueError, match=r"^WriteEvaluation needs pictures to be drawn: set model\.init_args\.evaluation$"

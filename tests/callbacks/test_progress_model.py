@@ -45,9 +45,9 @@ def test_a_line() -> None:
         piece("scoring", "pictures", 192, done=64, after_s=16),
         piece("learning", "batches", math.inf, done=1, after_s=25),
     ]
-    assert line_of(whole, parts, {"train/loss": 0.123456, "note": "x"}, 160.0) == (
+    assert line_of(whole, parts, {"train/loss": 0.123456}, 160.0) == (
         "3/20 rounds, 0:01:00 gone, 0:05:40 left | scoring 64/192 pictures, 4/s, 0:00:00 left | "
-        "learning 1 batches, 25 s each | train/loss 0.1235, note x"
+        "learning 1 batches, 25 s each | train/loss 0.1235"
     )
     assert line_of(None, [piece("test", "batches", 2, done=2, after_s=1)], {}, 101.0) == "test 2/2 batches, 2/s"
     done = piece("epoch", "epochs", 1, done=1, after_s=3725)

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
+from torch.utils.data import DataLoader
 
 from firm_lightning.callbacks import run_progress
 from firm_lightning.callbacks.run_progress import RunProgress
@@ -98,6 +100,65 @@ def test_pictures_of_a_test_are_counted(tmp_path: Path, monkeypatch: pytest.Monk
         "test 2/2 batches | sampling 1/1 pictures",
     ]
     assert isinstance(studio.watcher, Unwatched)
+
+
+class Long(Told):
+    """Epochs of eight batches, whose loss is logged."""
+
+    def train_dataloader(self) -> Any:
+        super().train_dataloader()
+        return DataLoader(torch.ones(8, 1))  # type: ignore[arg-type]
+
+    def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
+        self.log("train/loss", float(batch_idx))
+        return super().training_step(batch, batch_idx)
+
+
+def last_lines(folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> list[str]:
+    """All lines of a run of long epochs from its last batch on."""
+    out = io.StringIO()
+    monkeypatch.setattr(run_progress, "Console", lambda: Console(file=out, force_terminal=False))
+    epochs = {"reload_dataloaders_every_n_epochs": 1, "enable_progress_bar": True}
+    trainer = trainer_in(folder, RunProgress(line_every_s=1e-9), **epochs, **settings)
+    trainer.fit(Long([round_of(1)] * 3))
+    return [timeless(line) for line in out.getvalue().splitlines()][-3:]
+
+
+@pytest.mark.parametrize(
+    ("settings", "rounds", "loss"),
+    [
+        ({"max_epochs": 1}, 1, 7),
+        ({"max_epochs": 1, "max_steps": 3, "accumulate_grad_batches": 2}, 1, 5),
+        ({"max_epochs": 3, "max_steps": 11}, 2, 2),
+        ({"max_epochs": -1, "max_steps": 3}, 1, 2),
+    ],
+)
+def test_the_end_is_that_of_epochs_or_of_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], rounds: int, loss: int
+) -> None:
+    """The last batch that is learnt from is the last of its piece: the piece is done, and left out of the line."""
+    end = f"{rounds}/{rounds} rounds | train/loss {loss}"
+    assert last_lines(tmp_path, monkeypatch, **settings) == [
+        f"{rounds - 1}/{rounds} rounds | train/loss {loss}",
+        end,
+        end,
+    ]
+
+
+def test_what_is_logged_is_read_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To read waits for a GPU: of eight batches only the first is read, and the end of the epoch."""
+    read: list[int] = []
+    remember = RunProgress._remember
+
+    def noted(progress: RunProgress, logged: Any) -> None:
+        read.append(int(logged["train/loss"]))
+        remember(progress, logged)
+
+    monkeypatch.setattr(RunProgress, "_remember", noted)
+    monkeypatch.setattr(run_progress, "Console", lambda: Console(file=io.StringIO(), force_terminal=True, width=100))
+    monkeypatch.setattr(run_progress, "LEAST_PAUSE_S", 600.0)
+    trainer_in(tmp_path, RunProgress(), enable_progress_bar=True, max_epochs=1).fit(Long([round_of(1)]))
+    assert read == [0, 7]
 
 
 @pytest.mark.parametrize("setting", ["line_every_s", "refreshes_per_s"])

@@ -5,7 +5,6 @@ import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from PIL import Image
 
-from firm_lightning.callbacks.watch_dogs import WatchDogs, everywhere, slope
+from firm_lightning.callbacks.watch_dogs import WatchDogs, slope
 from firm_lightning.metrics.picture_faults import FaultLimits
 from firm_lightning.modules.drawing import Drawn
 from firm_lightning.types import Prompt, Rewards, Rollout
@@ -207,6 +206,19 @@ def test_a_module_without_rounds_is_refused(tmp_path: Path) -> None:
         WatchDogs().setup(trainer_in(tmp_path), module, "fit")
 
 
+def test_a_held_out_critic_that_would_never_be_watched_is_refused() -> None:
+    """Of rounds 0 to 9, every fifth is two rounds and every fourth three."""
+    with pytest.raises(
+        ValueError,
+        match=r"^held_out_every_n_rounds 5: of a window of 10 rounds fewer than 3 would be scored, so no fall would be "
+        r"seen; set it to 4 at most, or window to 11 at least$",
+    ):
+        WatchDogs(window=10, held_out=HeldOut(), held_out_every_n_rounds=5)
+    WatchDogs(window=10, held_out=HeldOut(), held_out_every_n_rounds=4)
+    WatchDogs(window=11, held_out=HeldOut(), held_out_every_n_rounds=5)
+    WatchDogs(window=10, held_out_every_n_rounds=5)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -225,16 +237,3 @@ def test_the_slope_is_that_of_the_least_squares_line() -> None:
     x, y = rng.uniform(0, 50, 20), rng.normal(0, 1, 20)
     assert slope(list(zip(x, y, strict=True))) == pytest.approx(np.polyfit(x, y, 1)[0], rel=1e-9)
     assert slope([(4, 1.0), (6, 2.0), (8, 0.0)]) == -0.25
-
-
-def test_means_are_over_the_pictures_of_all_processes() -> None:
-    """The other process has 3 pictures that sum to 0.6, and 2 more with a source."""
-
-    def reduce(local: torch.Tensor, reduce_op: str) -> torch.Tensor:
-        assert reduce_op == "sum"
-        return local + torch.tensor([[0.6, 3.0], [1.0, 2.0], [0.0, 0.0]])
-
-    trainer: Any = SimpleNamespace(strategy=SimpleNamespace(reduce=reduce))
-    module: Any = SimpleNamespace(device=torch.device("cpu"))
-    means = everywhere(trainer, module, {"reward": (0.4, 1), "copy_share": (0.0, 0), "unknown": (0.0, 0)})
-    assert means == {"reward": pytest.approx(0.25), "copy_share": pytest.approx(0.5)}

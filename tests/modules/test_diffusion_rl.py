@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,12 @@ from PIL import Image
 
 from firm_lightning.data.prompts import PromptFile
 from firm_lightning.modules.diffusion_rl import DiffusionRL
-from firm_lightning.modules.drawing import Studio
+from firm_lightning.modules.drawing import Drawn, Studio
 from firm_lightning.modules.evaluation import Evaluation
 from firm_lightning.objectives.diffusion_nft import NoDecay
 from firm_lightning.objectives.nft_objective import DiffusionNFT
 from firm_lightning.policies.sampling import FlowEuler
-from firm_lightning.types import Prompt, Rewards, Rollout
+from firm_lightning.types import Conditions, PolicyBatch, Prompt, Rewards, Rollout
 from tests.modules.toy_policy import Brightness, ToyPolicy
 
 
@@ -139,6 +140,54 @@ def test_a_round_that_cannot_be_read_is_drawn_again_with_other_prompts(prompts: 
     assert len(seen.losses) == 3 and seen.rounds[0]["round/unreadable_share"] == 0
 
 
+class ByTheClock(Studio):
+    """Every drawing takes the same time."""
+
+    def draw_and_score(self, *args: Any, **kwargs: Any) -> Drawn:
+        return replace(super().draw_and_score(*args, **kwargs), sampling_s=1.0, waiting_s=2.0, scoring_s=4.0)
+
+
+def test_the_time_of_a_round_that_was_dropped_is_that_of_the_round_drawn_for_it(
+    prompts: PromptFile, tmp_path: Path
+) -> None:
+    rl = module(prompts, reward=Rubbish(2), studio=ByTheClock(sampler=FlowEuler(), steps=4, batch_size=6))
+    with pytest.warns(UserWarning, match=r"; it is dropped and another one drawn$"):
+        seen = fit(rl, tmp_path, 2)
+    names = ("time/sampling_s", "time/waiting_for_critic_s", "time/scoring_s")
+    assert [[numbers[name] for name in names] for numbers in seen.rounds] == [[2.0, 4.0, 8.0], [1.0, 2.0, 4.0]]
+    assert rl.drawn is not None and rl.drawn.sampling_s == 1.0
+
+
+class FirstPromptOnly(Brightness):
+    """Reads no picture of the second group."""
+
+    def reward(self, rollouts: Sequence[Rollout]) -> Rewards:
+        bright = super().reward(rollouts).reward_01
+        readable = torch.full((len(rollouts),), self.seen <= 6)
+        return Rewards(bright.where(readable, torch.nan), readable, {})
+
+
+class Rows(pl.Callback):
+    """What each step logged."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = []
+
+    def on_before_zero_grad(self, trainer: pl.Trainer, *args: Any) -> None:
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.rows += [{name: values[name] for name in ("train/loss", "train/deviation")}]
+
+
+def test_a_step_that_nothing_could_be_learnt_from_does_not_tell_of_the_one_before(
+    prompts: PromptFile, tmp_path: Path
+) -> None:
+    rows = Rows()
+    fit(module(prompts, reward=FirstPromptOnly(), batch_size=1), tmp_path, 1, callbacks=[rows])
+    assert len(rows.rows) == 24
+    assert sum(row["train/loss"] == 0 for row in rows.rows) == 12
+    assert all(math.isnan(row["train/deviation"]) == (row["train/loss"] == 0) for row in rows.rows)
+
+
 def test_a_critic_that_is_never_readable_stops_the_run(prompts: PromptFile, tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"max_unreadable_share 50%, 3 times in a row; look at what the critic answers$"
@@ -186,6 +235,26 @@ def test_a_loss_that_is_no_number_names_prompt_and_sigma(prompts: PromptFile, tm
         ValueError, match=r"^the loss is not finite: prompt 'bad' at sigma (1.000|0.750|0.500|0.250) \(vel"
     ):
         fit(module(prompts, policy=Broken()), tmp_path, 1)
+
+
+def test_a_loss_that_is_no_number_is_found_before_the_step_that_it_is_summed_up_for(
+    prompts: PromptFile, tmp_path: Path
+) -> None:
+    """Six micro-batches of one step; the prompt is in one of the first."""
+    prompts.prompts()[:] = [Prompt("good", "three"), Prompt("bad", "one")]
+    rl = module(prompts, policy=Broken(), batch_size=4)
+    with pytest.raises(ValueError, match=r"^the loss is not finite: prompt 'bad' at sigma [01]\.[0-9]{3} \(velocity\)"):
+        fit(rl, tmp_path, 1, accumulate_grad_batches=6)
+    assert rl.policy.passes.count("current") == 2 + 6 + 1  # the self-test, all micro-batches, and the one to blame
+    assert torch.equal(rl.policy.sets["current"], rl.policy.sets["reference"])  # type: ignore[union-attr,index]
+
+
+def test_seeds_of_noise_stay_on_the_cpu(prompts: PromptFile) -> None:
+    half = torch.full((2,), 0.5)
+    conditions = Conditions({"length": torch.zeros(2, 1)})
+    batch = PolicyBatch(torch.zeros(2, 3, 4, 4), half, torch.tensor([5, 6]), half, half > 0, conditions, ("a", "b"))
+    moved = module(prompts).transfer_batch_to_device(batch, torch.device("meta"), 0)
+    assert (moved.x0.device.type, moved.seeds_B.tolist()) == ("meta", [5, 6])
 
 
 def test_evaluation_draws_the_same_pictures_each_time_and_with_the_average(prompts: PromptFile, tmp_path: Path) -> None:

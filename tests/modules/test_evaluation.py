@@ -28,6 +28,14 @@ def test_every_prompt_is_drawn_so_many_times(evaluation: Evaluation) -> None:
     assert [len(batch) for batch in evaluation.loader(items)] == [4, 2]
 
 
+def test_the_first_come_again_until_all_processes_have_as_many(evaluation: Evaluation) -> None:
+    items = evaluation.to_draw()
+    listed = [item for batch in evaluation.loader(items, processes=4) for item in batch]
+    assert [item.repeated for item in listed] == [False] * 6 + [True] * 2
+    assert [(item.prompt, item.number) for item in listed[6:]] == [(item.prompt, item.number) for item in items[:2]]
+    assert len([item for batch in evaluation.loader(items[:1], processes=3) for item in batch]) == 3
+
+
 def test_noise_depends_on_prompt_and_number_alone(evaluation: Evaluation) -> None:
     policy = ToyPolicy()
     policy.load()

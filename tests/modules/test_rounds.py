@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 
@@ -64,3 +67,13 @@ def test_a_length_is_known_and_the_end_is_an_end() -> None:
 def test_more_sigmas_than_steps_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^sigmas_per_picture 5 must be between 1 and the 4 sampling steps$"):
         batches(sigmas_per_picture=5)
+
+
+def test_weights_and_sigmas_out_of_range_are_refused() -> None:
+    """Here, since what lies on a GPU is not looked at in every step."""
+    wrong = replace(a_round(), reward_weight_P=torch.tensor([0.0, 0.5, 1.5, 0.0, torch.nan, 1.0]))
+    settings: dict[str, Any] = {"sigmas_per_picture": 1, "batch_size": 2, "seed": (1, 0)}
+    with pytest.raises(ValueError, match=r"^reward_weight_P: 2 of 6 values outside \[0, 1\], first 1.5$"):
+        RoundBatches(wrong, sigmas=SIGMAS, **settings)
+    with pytest.raises(ValueError, match=r"^sigmas: 1 of 2 values outside \[0, 1\], first 2$"):
+        RoundBatches(a_round(), sigmas=(2.0, 1.0), **settings)

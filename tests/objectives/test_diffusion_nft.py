@@ -86,7 +86,6 @@ def test_example_worked_by_hand() -> None:
         },
         abs=1e-6,
     )
-    assert result.usable == 2
     # Gradient. With the divisor w held fixed, dL+/dv = off / w * (-sigma beta) and dL-/dv = off / w * (+sigma beta) for
     # two values (2 off / 2). Sample 1: sigma beta = .25, dL+ = (.25, -.25), dL- = (.125, .375):
     #   5 / 2 * (.75 / .5 * dL+ + .25 / .5 * dL-) = 2.5 * (.4375, -.1875), and KL .01 / 2 * (1, 0)
@@ -192,7 +191,6 @@ def test_equals_straight_line_in_value_and_gradient(
     result.loss.backward()
     expected.backward()
     assert_close(ours["v"].grad, theirs["v"].grad, rtol=1e-10, atol=1e-12)
-    assert result.usable == sum(usable)
 
 
 def settings(**changes: Any) -> dict[str, Any]:
@@ -219,7 +217,7 @@ def test_nothing_usable_gives_a_loss_that_can_be_differentiated_to_zero() -> Non
     nobody = torch.zeros(5, dtype=torch.bool)
     result = diffusion_nft_loss(**batch, reward_weight_B=torch.full((5,), 0.5), usable_B=nobody, **settings())
     result.loss.backward()
-    assert (result.loss.item(), result.usable) == (0.0, 0)
+    assert result.loss.item() == 0.0
     assert batch["v"].grad.abs().max() == 0
     assert all(value.isnan() for value in result.stats.values())
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from firm_lightning.objectives.flow_matching import (
+    check_within,
     flow_matching_loss,
     interpolate,
     velocity_target,
@@ -158,3 +159,8 @@ X, SIGMA = torch.zeros(2, 3), torch.zeros(2)
 def test_messages(call, message: str) -> None:
     with pytest.raises(ValueError, match=rf"^{re.escape(message)}$"):
         call()
+
+
+def test_values_on_another_device_are_not_waited_for() -> None:
+    """To look at a tensor of the device ``meta`` is an error."""
+    check_within("sigma_B", torch.full((2,), 5.0, device="meta"), 0, 1)

@@ -53,20 +53,20 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     return Lab(folder)
 
 
-def start(folder: Path, names: list[str], *, processes: int) -> None:
-    """Run the experiments; one process that fails takes the others, which wait for it, along."""
+def start(folder: Path, names: list[str], *, processes: int, lab: str = "zero_lab", limit_s: float = LIMIT_S) -> None:
+    """Run the experiments of a lab; one process that fails takes the others, which wait for it, along."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "NODE_RANK": "0", "OMP_NUM_THREADS": "1"}
     logs = [folder / f"log-{processes}-{rank}.txt" for rank in range(processes)]
-    command = [sys.executable, "-m", "tests.strategies.zero_lab", str(folder), *names]
+    command = [sys.executable, "-m", f"tests.strategies.{lab}", str(folder), *names]
     running = []
     for rank, log in enumerate(logs):
         with log.open("w") as out:
             env = {**os.environ, **shared, "LOCAL_RANK": str(rank)}
             running.append(subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=subprocess.STDOUT))
-    end = time.monotonic() + LIMIT_S
+    end = time.monotonic() + limit_s
     try:
         while any(process.poll() is None for process in running):
             codes = [process.poll() for process in running]
