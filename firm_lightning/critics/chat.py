@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from firm_lightning.rewards.picture_marks import IMAGE_MARK
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 NOT_LEARNT = -100
 """Label of a token that the loss leaves out."""
-
-IMAGE_MARK = "<image>"
-"""Where a question wants its next picture (the ShareGPT convention); without marks all pictures stand in front."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,21 +19,32 @@ MOST_TOKENS = 10**8
 """No model reads or writes so many at once: a count above it is a fault of the server's."""
 GIVEN_UP = ("abort", "error")
 """Finish reasons of servers that did not write to the end."""
+CUT = ("length", "max_tokens")
+"""Finish reasons of an answer that ran into the limit of tokens."""
+ENDED = ("none", "", "stop", "eos", "eos_token", "stop_sequence", "end_turn")
+"""Finish reasons of an answer that the model ended; ``none`` where the server gives no reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """A critic's answer as a server gave it; ``is_cut`` if it ran into the limit of tokens."""
+    """A critic's answer as a server gave it.
+
+    ``is_cut`` if it ran into the limit of tokens; ``stopped_by`` names what else kept it from its end, such as
+    ``content_filter``.
+    """
 
     text: str
     is_cut: bool = False
     expected_score_1to5: float | None = None
+    stopped_by: str = ""
 
     def verdict(self, max_new_tokens: int) -> Verdict | Unreadable:
         """The answer as read, with the same words as the local critic's."""
         read = read_verdict(self.text)
         if isinstance(read, Unreadable):
-            return Unreadable(self.text, f"{read.why} (cut at {max_new_tokens} tokens)") if self.is_cut else read
+            stopped = f"stopped: {self.stopped_by}" if self.stopped_by else ""
+            early = f"cut at {max_new_tokens} tokens" if self.is_cut else stopped
+            return Unreadable(self.text, f"{read.why} ({early})") if early else read
         return Verdict(read.score_1to5, read.reasoning, read.text, self.expected_score_1to5)
 
 
@@ -71,9 +82,10 @@ def read_completion(body: bytes) -> Completion:
     except (KeyError, IndexError, TypeError, AttributeError):
         raise TryAgain(f"a body that is no whole chat completion: {shortened(body)}") from None
     written = (text or "").encode("utf-8", "replace").decode()  # half surrogates could not be written to a file
-    tokens = _tokens(choice)
+    tokens, finish = _tokens(choice), str(finish).lower()
+    stopped_by = "" if finish in CUT + ENDED else shortened(finish.encode("utf-8", "replace"))
     return Completion(
-        answer=HttpAnswer(written, finish == "length", _expected(tokens, written)),
+        answer=HttpAnswer(written, finish in CUT, _expected(tokens, written), stopped_by),
         model=str(whole.get("model")),
         has_candidates=bool(tokens),
         tokens_in=_counted(whole, "prompt_tokens"),

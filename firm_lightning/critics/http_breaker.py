@@ -12,10 +12,11 @@ State = Literal["closed", "open", "half-open"]
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One request that is on its way: when it left, and whether it is the probe of a half-open breaker."""
+    """One request that is on its way: when it left, whether it is a probe, and the key of its question."""
 
     started_at_s: float
     is_probe: bool
+    question: str | None
 
 
 class Breaker:
@@ -26,7 +27,8 @@ class Breaker:
 
     Requests are on their way at the same time, so what is consecutive is a matter of time: a failure counts if its
     request left after the last counted failure. What cuts eight connections at once counts once. A request that got no
-    answer within its time limit counts in any case: it stands for a long silence.
+    answer within its time limit counts in any case: it stands for a long silence. The failures of one question, asked
+    again and again, count once: they may be its own. Where the endpoint took no request they are not, and count.
 
     Args:
         failures: So many consecutive failures open it.
@@ -42,6 +44,7 @@ class Breaker:
         self._opened_at_s: float | None = None
         self._last_failure_at_s = float("-inf")
         self._is_probing = False
+        self._failed_questions: set[str | None] = set()
 
     @property
     def state(self) -> State:
@@ -60,26 +63,33 @@ class Breaker:
         """Whether a request may go to the endpoint now."""
         return self.state == "closed" or (self.state == "half-open" and not self._is_probing)
 
-    def begin(self) -> Attempt:
-        """A request leaves; end it with ``succeeded``, ``failed`` or ``abandoned``."""
-        is_probe = self.state == "half-open"
+    def begin(self, question: str | None = None, *, is_probe: bool = False) -> Attempt:
+        """A request leaves; end it with ``succeeded``, ``failed`` or ``abandoned``.
+
+        Args:
+            question: The key of what is asked; None is another question each time.
+            is_probe: Its failure opens the breaker, as it always does when that is half-open.
+        """
+        is_probe = is_probe or self.state == "half-open"
         self._is_probing = self._is_probing or is_probe
-        return Attempt(self._clock(), is_probe)
+        return Attempt(self._clock(), is_probe, question)
 
     def succeeded(self, attempt: Attempt) -> None:
         """The endpoint answered: it is well, whatever was counted."""
         self.counted = 0
         self._opened_at_s = None
         self._is_probing = False
+        self._failed_questions.clear()
 
-    def failed(self, attempt: Attempt, *, silent: bool = False) -> None:
-        """The endpoint failed; ``silent`` if no answer came within the time limit."""
+    def failed(self, attempt: Attempt, *, silent: bool = False, not_taken: bool = False) -> None:
+        """The endpoint failed; ``silent`` if no answer came in time, ``not_taken`` if it took no request."""
+        left_early = self._opened_at_s is not None or (not silent and attempt.started_at_s < self._last_failure_at_s)
         if attempt.is_probe:
             self._is_probing = False
-        elif self._opened_at_s is not None:
-            return  # left before it opened: nothing new
-        elif not silent and attempt.started_at_s < self._last_failure_at_s:
+        elif left_early or (not not_taken and attempt.question in self._failed_questions):
             return
+        if attempt.question is not None:
+            self._failed_questions.add(attempt.question)
         self.counted += 1
         self._last_failure_at_s = self._clock()
         if attempt.is_probe or self.counted >= self.failures:

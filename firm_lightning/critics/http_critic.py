@@ -45,10 +45,13 @@ class HttpCritic:
         concurrency: Requests that an endpoint may have at once from this process.
         request_timeout_s: Longest time for one request, from its first byte to the last of the answer, in seconds.
         round_timeout_s: Longest time for one call to ``judge``, in seconds.
-        retries: Further attempts at a request that failed.
+        retries: Further attempts at a request that failed. Those that a server turns away as it does all (no
+            connection, 429, 503) do not count, as many as fit into outage_s; nor do those of an outage.
         backoff_s: Pause before the first further attempt, in seconds; doubled each time up to 30, with jitter.
-        breaker_failures: After so many consecutive failures an endpoint is left alone; when all are, ``judge`` stops.
+        breaker_failures: After so many consecutive failures of several requests an endpoint is left alone.
         breaker_pause_s: After so many seconds a single request tries whether it is back.
+        outage_s: While all endpoints are left alone, so much time may pass since the last answer, in seconds, before
+            ``judge`` stops; this uses up round_timeout_s, too. Below breaker_pause_s it stops at once.
         image_format: How pictures are sent: ``png`` (exactly) or ``jpeg`` (smaller).
         max_side_px: Larger pictures are shrunk to this longest side before they are sent; null sends them as they are.
         max_new_tokens: Longest answer, in tokens. A longer one is cut and is unreadable unless its score came first.
@@ -75,6 +78,7 @@ class HttpCritic:
         backoff_s: float = 0.5,
         breaker_failures: int = 5,
         breaker_pause_s: float = 30.0,
+        outage_s: float = 300.0,
         image_format: ImageFormat = "png",
         max_side_px: int | None = None,
         max_new_tokens: int = 1024,
@@ -92,6 +96,7 @@ class HttpCritic:
         self.backoff_s = backoff_s
         self.breaker_failures = breaker_failures
         self.breaker_pause_s = breaker_pause_s
+        self.outage_s = outage_s
         self.image_format: ImageFormat = image_format
         self.max_side_px = max_side_px
         self.max_new_tokens = max_new_tokens
@@ -104,7 +109,8 @@ class HttpCritic:
         """Answer every request, in order. From any thread; calls from several threads take turns.
 
         Raises:
-            CriticUnavailable: No endpoint works, or not in time. What was answered is in the cache.
+            CriticUnavailable: No endpoint works, or not in time, or one request gets no answer. What was answered is in
+                the cache.
             CriticRefuses: A server refuses a request for what it is.
             ValueError: The key cannot be read, or a question does not fit its pictures.
         """
@@ -163,7 +169,7 @@ class HttpCritic:
             image_format=self.image_format,
             max_side_px=self.max_side_px,
         )
-        self._patience = Patience(self.round_timeout_s, self.retries, self.backoff_s)
+        self._patience = Patience(self.round_timeout_s, self.retries, self.backoff_s, self.outage_s)
         self._cache = AnswerCache(self.cache_folder)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -27,10 +27,10 @@ class Endpoint:
     resting_until_s: float = float("-inf")
     last_failure: str = ""
 
-    def begin(self) -> Attempt:
-        """A request leaves for it."""
+    def begin(self, question: str | None = None, *, is_probe: bool = False) -> Attempt:
+        """A request leaves for it; as ``Breaker.begin``."""
         self.load += 1
-        return self.breaker.begin()
+        return self.breaker.begin(question, is_probe=is_probe)
 
     def succeeded(self, attempt: Attempt) -> None:
         """It answered."""
@@ -38,14 +38,11 @@ class Endpoint:
         self.breaker.succeeded(attempt)
 
     def failed(self, attempt: Attempt, failure: TryAgain, now_s: float) -> None:
-        """It failed, or asked to be left alone for a while, which is no failure of its own."""
+        """It failed, and may have asked to be left alone for a while."""
         self.load -= 1
         self.last_failure = str(failure)
         self.resting_until_s = max(self.resting_until_s, now_s + failure.retry_after_s)
-        if failure.busy:
-            self.breaker.abandoned(attempt)
-        else:
-            self.breaker.failed(attempt, silent=failure.silent)
+        self.breaker.failed(attempt, silent=failure.silent, not_taken=failure.not_taken)
 
     def abandoned(self, attempt: Attempt) -> None:
         """Nobody waits for its answer any more."""
@@ -123,10 +120,17 @@ class Fleet:
         """Requests that all endpoints together may have at once."""
         return sum(endpoint.concurrency for endpoint in self.endpoints)
 
-    def out_of_order(self, deadline_s: float) -> bool:
-        """Whether every endpoint is left alone: its breaker is open, or it rests until the deadline or longer."""
+    @property
+    def out_of_order(self) -> bool:
+        """Whether no endpoint is known to work: its breaker is not closed, or it asks for more than a pause of rest.
+
+        As long as a request is on its way, its answer may show that one does.
+        """
+        now = self.clock()
         return all(
-            endpoint.breaker.state == "open" or endpoint.resting_until_s >= deadline_s for endpoint in self.endpoints
+            endpoint.load == 0
+            and (endpoint.breaker.state != "closed" or endpoint.resting_until_s - now > endpoint.breaker.pause_s)
+            for endpoint in self.endpoints
         )
 
     def choose(self, *, avoid: Endpoint | None = None) -> Endpoint | None:

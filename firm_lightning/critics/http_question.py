@@ -24,6 +24,8 @@ TOP_LOGPROBS = 20
 JPEG_QUALITY = 95
 PNG_LEVEL = 1
 """Fast: a picture crosses a local network sooner than it is squeezed."""
+PROBE = "Answer with one word: are you there?"
+PROBE_TOKENS = 16
 _CONTROL_TOKEN = re.compile(r"<\|([^|<>\s]{1,40})\|>")
 
 
@@ -84,7 +86,14 @@ class QuestionWriter:
             ValueError: The question has another number of ``<image>`` marks than there are pictures.
         """
         content = [self._part(part) for part in turn_content(question, images, name)]
-        whole = {**self._settings, "messages": [{"role": "user", "content": content}]}
+        return self._written(content, self._settings)
+
+    def probe(self) -> HttpQuestion:
+        """A few words without a picture, to see whether a server answers at all."""
+        return self._written([{"type": "text", "text": PROBE}], {**self._settings, "max_tokens": PROBE_TOKENS})
+
+    def _written(self, content: list[dict[str, Any]], settings: dict[str, Any]) -> HttpQuestion:
+        whole = {**settings, "messages": [{"role": "user", "content": content}]}
         body = json.dumps(whole, separators=(",", ":")).encode()
         return HttpQuestion(body, hashlib.sha256(body).hexdigest())
 

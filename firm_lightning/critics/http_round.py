@@ -33,7 +33,12 @@ class Round:
         self.writer = writer
         self.cache = cache
         self.delivery = Delivery(
-            fleet=fleet, transport=transport, patience=patience, who="critic", progress=self._progress
+            fleet=fleet,
+            transport=transport,
+            patience=patience,
+            probe=writer.probe(),
+            who="critic",
+            progress=self._progress,
         )
         self._answers: dict[int, HttpAnswer] = {}
         self._asked: dict[str, asyncio.Future[HttpAnswer]] = {}
@@ -47,7 +52,8 @@ class Round:
             deadline_s: When to give up, by the fleet's clock.
 
         Raises:
-            CriticUnavailable: Every endpoint is out of order, a question ran out of attempts, or the deadline passed.
+            CriticUnavailable: Every endpoint has been out of order for too long, a question ran out of attempts, or the
+                deadline passed.
             CriticRefuses: An endpoint refuses a request.
         """
         self._wanted = len(requests)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 AT_LEAST = {"concurrency": 1, "retries": 0, "breaker_failures": 1, "max_new_tokens": 1}
-SECONDS = ("request_timeout_s", "round_timeout_s", "backoff_s", "breaker_pause_s")
+SECONDS = ("request_timeout_s", "round_timeout_s", "backoff_s", "breaker_pause_s", "outage_s")
 
 
 def check_settings(settings: Mapping[str, Any], who: str) -> None:

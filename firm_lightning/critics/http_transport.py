@@ -27,7 +27,8 @@ MAX_BODY_BYTES = 32 * 2**20
 RETRYABLE = (408, 425, 429)
 """Statuses below 500 that another attempt may mend."""
 RESTING = (429, 503)
-"""Statuses whose ``Retry-After`` counts."""
+"""Statuses of a server that takes no request now; their ``Retry-After`` counts."""
+NO_CONNECTION = (httpx2.ConnectError, httpx2.ConnectTimeout)
 _Given = TypeVar("_Given")
 
 
@@ -90,7 +91,8 @@ class Transport:
             raise TryAgain(limit, silent=True) from None
         except (httpx2.RequestError, OSError) as error:
             words = str(error).strip() or "no reason given"
-            raise TryAgain(self._key.hidden(f"{_kind(error)} ({words})")) from None
+            said = self._key.hidden(f"{_kind(error)} ({words})")
+            raise TryAgain(said, not_taken=isinstance(error, NO_CONNECTION)) from None
         self._check_status(response, received, address)
         return received
 
@@ -100,8 +102,9 @@ class Transport:
             return
         said = self._key.hidden(read_complaint(body)) or "(nothing)"
         if status in RETRYABLE or status >= 500:
-            wait_s = _retry_after_s(response.headers.get("Retry-After", "")) if status in RESTING else 0.0
-            raise TryAgain(f"status {status}: {said}", busy=status == 429, retry_after_s=wait_s)
+            rests = status in RESTING
+            wait_s = _retry_after_s(response.headers.get("Retry-After", "")) if rests else 0.0
+            raise TryAgain(f"status {status}: {said}", not_taken=rests, retry_after_s=wait_s)
         if 300 <= status < 400:
             target = self._key.hidden(response.headers.get("Location", "nowhere"))[:200]
             raise CriticRefuses(

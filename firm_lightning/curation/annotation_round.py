@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from firm_lightning.critics.http_answer import Completion
 from firm_lightning.critics.http_delivery import Delivery, Patience
-from firm_lightning.critics.http_errors import CriticRefuses
+from firm_lightning.critics.http_errors import CriticRefuses, Unanswered
 from firm_lightning.critics.http_fleet import Fleet
 from firm_lightning.critics.http_question import QuestionWriter
 from firm_lightning.critics.http_transport import Transport
@@ -44,15 +44,21 @@ class AnnotationRound:
         self.refusals = refusals
         self.hand_over = hand_over
         self.delivery = Delivery(
-            fleet=fleet, transport=transport, patience=patience, who="annotator", progress=self._progress
+            fleet=fleet,
+            transport=transport,
+            patience=patience,
+            probe=writer.probe(),
+            who="annotator",
+            progress=self._progress,
         )
-        self._wanted = self._handed_over = 0
+        self._wanted = self._handed_over = self._counted = 0
+        self._refusals_at: dict[int, tuple[str, str] | None] = {}
 
     async def answer(self, calls: Sequence[Call], *, deadline_s: float) -> None:
         """Ask every call, until ``deadline_s`` by the fleet's clock.
 
         Raises:
-            CriticUnavailable: Every endpoint is out of order, a call ran out of attempts, or the deadline passed.
+            CriticUnavailable: Every endpoint has been out of order for too long, or the deadline passed.
             CriticRefuses: An endpoint refuses whatever it is asked.
         """
         self._wanted = len(calls)
@@ -60,21 +66,37 @@ class AnnotationRound:
         self._give(self.refusals.released())
 
     async def _one(self, place: int, call: Call) -> None:
+        self._refusals_at[place] = await self._asked(place, call)
+        # Counted in the order of the calls: refusals are fast and answers slow, so a row of arrivals says nothing.
+        while self._counted in self._refusals_at:
+            refusal = self._refusals_at.pop(self._counted)
+            if refusal is None:
+                self._give(self.refusals.answered())
+            else:
+                self.refusals.add(self._counted, *refusal)
+            self._counted += 1
+
+    async def _asked(self, place: int, call: Call) -> tuple[str, str] | None:
+        """Hand the answer over at once; or say why it is refused, in short and in full."""
         name = f"item '{call.item.id}', stage '{call.stage}'"
         try:
             # Pictures are encoded in another thread, so that deadlines are kept.
             question = await asyncio.to_thread(self.writer.compose, call.question, call.images, "this call")
         except (ValueError, OSError) as error:
-            self.refusals.add(place, f"cannot be sent: {error}", name)
-            return
+            return f"cannot be sent: {error}", name
         try:
             completion = await self.delivery.completion(name, question)
         except CriticRefuses as refusal:
             if refusal.status not in REFUSES_THIS_CALL:
                 raise
-            self.refusals.add(place, f"refused with status {refusal.status}: {refusal.said}", str(refusal))
-        else:
-            self._give([*self.refusals.answered(), (place, _answer(completion))])
+            return f"refused with status {refusal.status}: {refusal.said}", str(refusal)
+        except Unanswered as failure:
+            return failure.why, str(failure)
+        if completion.answer.stopped_by:
+            why = f"the server stopped the answer: {completion.answer.stopped_by}"
+            return why, f"{name}: {why}"
+        self._give([(place, _answer(completion))])
+        return None
 
     def _give(self, answers: Sequence[tuple[int, Answer | Refused]]) -> None:
         for each in answers:

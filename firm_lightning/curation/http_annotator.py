@@ -17,9 +17,10 @@ class HttpAnnotator:
     Questions may be about pictures or words alone. Nothing is sent to any other address than ``endpoints``: redirects
     are not followed, proxies of the environment not used. What fails for a while (429, 408, 5xx, cut connections,
     timeouts, damaged bodies) is asked again, elsewhere if there is another endpoint. A call that a server refuses for
-    what it is (400, 413, 422: a picture it cannot take, too long a question) is set aside and the others go on; other
-    refusals (401, 403, 404, ...) stop the run at once, and so does a long row of refusals. What was answered until then
-    is kept.
+    what it is (400, 413, 422: a picture it cannot take, too long a question), leaves without an answer while it answers
+    others, or stops half-way (a content filter) is set aside and the others go on; other refusals (401, 403, 404, ...)
+    stop the run at once, and so does a long row of refusals. While no server works at all the run waits. What was
+    answered until then is kept.
 
     Args:
         endpoints: Addresses of the servers, ``http://host:8000`` or ``http://host:8000/v1``, with the same weights.
@@ -31,12 +32,16 @@ class HttpAnnotator:
         concurrency: Requests that an endpoint may have at once from this process.
         request_timeout_s: Longest time for one request, from its first byte to the last of the answer, in seconds.
         round_timeout_s: Longest time for all questions that a stage has about one block of items, in seconds.
-        retries: Further attempts at a request that failed.
+        retries: Further attempts at a request that failed; then, if the server answers others, the call is set aside.
+            Those that a server turns away as it does all (no connection, 429, 503) do not count, as many as fit into
+            outage_s; nor do those of an outage.
         backoff_s: Pause before the first further attempt, in seconds; doubled each time up to 30, with jitter.
-        breaker_failures: After so many consecutive failures an endpoint is left alone; when all are, the run stops.
+        breaker_failures: After so many consecutive failures of several requests an endpoint is left alone.
         breaker_pause_s: After so many seconds a single request tries whether it is back.
-        refusals_in_a_row: After so many refused calls without an answer between them the run stops; none of them is
-            set aside then.
+        outage_s: While all endpoints are left alone, so much time may pass since the last answer, in seconds, before
+            the run stops; this uses up round_timeout_s, too. Below breaker_pause_s it stops at once.
+        refusals_in_a_row: After so many refused calls in a row, in the order in which they were sent, the run stops;
+            none of them is set aside then.
         image_format: How pictures are sent: ``png`` (exactly) or ``jpeg`` (smaller).
         max_side_px: Larger pictures are shrunk to this longest side before they are sent; null sends them as they are.
         max_new_tokens: Longest answer, in tokens; a longer one is cut.
@@ -61,6 +66,7 @@ class HttpAnnotator:
         backoff_s: float = 0.5,
         breaker_failures: int = 5,
         breaker_pause_s: float = 30.0,
+        outage_s: float = 1800.0,
         refusals_in_a_row: int = 20,
         image_format: Literal["png", "jpeg"] = "png",
         max_side_px: int | None = None,
@@ -79,6 +85,7 @@ class HttpAnnotator:
         self.backoff_s = backoff_s
         self.breaker_failures = breaker_failures
         self.breaker_pause_s = breaker_pause_s
+        self.outage_s = outage_s
         self.refusals_in_a_row = refusals_in_a_row
         self.image_format: Literal["png", "jpeg"] = image_format
         self.max_side_px = max_side_px
@@ -106,7 +113,7 @@ class HttpAnnotator:
         from firm_lightning.curation.annotation_round import AnnotationRound
         from firm_lightning.curation.telling import Telling
 
-        writer, patience = self._writer(), Patience(self.round_timeout_s, self.retries, self.backoff_s)
+        writer, patience = self._writer(), Patience(self.round_timeout_s, self.retries, self.backoff_s, self.outage_s)
         key = read_api_key(self.api_key_file, self.api_key_variable)
 
         async def ask(hand_over: Callable[[tuple[int, Answer | Refused]], None]) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from firm_lightning.rewards.picture_marks import without_marks
 from firm_lightning.rewards.text_files import names_in, read_text_file
 
 PROMPT: Final = "prompt"
@@ -74,12 +75,13 @@ class StagePrompt:
     def fill(self, values: Mapping[str, str]) -> str:
         """The question: the placeholders named in ``values`` are replaced, all other braces stay.
 
-        What is put in is not looked at again: braces in an instruction or a report are just characters.
+        What is put in is not looked at again: braces in an instruction or a report are just characters. ``<image>`` is
+        broken up in it (``< image >``): only the file itself says where pictures stand.
         """
         if not values:
             return self.text
         names = "|".join(map(re.escape, values))
-        return re.sub(rf"{{({names})}}", lambda match: values[match[1]], self.text)
+        return re.sub(rf"{{({names})}}", lambda match: without_marks(values[match[1]]), self.text)
 
     def _missing(self, placeholder: str) -> str:
         others = [name for name in dict.fromkeys(_IN_BRACES.findall(self.text)) if name not in self.given]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from firm_lightning.data.records import BadRecord
+from firm_lightning.rewards.picture_marks import IMAGE_MARK
 from firm_lightning.rewards.reading import read_verdict
 from firm_lightning.types import SCORES_1TO5, TASKS, Task, Unreadable
 
-IMAGE_MARK = "<image>"
 _PLAIN_SCORES = frozenset(repr([score]) for score in SCORES_1TO5)
 _ENDS_IN_BOX = re.compile(r"[.!\n] ?\\boxed\{[1-5]\}\Z")
 _USER, _ASSISTANT, _SYSTEM = ("user", "human"), ("assistant", "gpt"), ("system",)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firm_lightning.data.chat_turns import (
-    IMAGE_MARK,
     QuestionReading,
     add_verdict,
     chat_from_turns,
@@ -24,6 +22,7 @@ from firm_lightning.data.records import BadRecord, OnBadRecord, parse_judgement,
 from firm_lightning.data.text_records import TextRecords
 from firm_lightning.data.writing import PictureStore, json_line
 from firm_lightning.protocols import AnswerFormat
+from firm_lightning.rewards.picture_marks import IMAGE_MARK, without_marks
 from firm_lightning.types import Judgement, Task
 
 WHOLE_NAME = "sharegpt"
@@ -34,7 +33,6 @@ _INFO = {
     "columns": {"messages": "messages", "images": "images"},
     "tags": {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"},
 }
-_MEDIA_MARK = re.compile(r"<(image|video|audio)>")
 
 
 class ShareGPT(Reader):
@@ -180,7 +178,7 @@ class ShareGPTWriter:
     def _record(self, judgement: Judgement, rubrics: dict[Task, str], store: PictureStore) -> dict[str, Any]:
         turns = [{"role": "user", "content": self._question(judgement, rubrics)}]
         if answer := self._answer(judgement):
-            turns.append({"role": "assistant", "content": _without_marks(answer)})
+            turns.append({"role": "assistant", "content": without_marks(answer)})
         images = [store.add(ref, origin=judgement.origin) for ref in judgement.images]
         raw = raw_record(judgement, images)
         for told_by_chat in ("score", "reasoning", "question", "answer"):
@@ -195,7 +193,7 @@ class ShareGPTWriter:
                 raise BadRecord(
                     judgement.origin, f"the record has no question and task '{judgement.task}' no rubric", remedy
                 )
-            question = rubrics[judgement.task].replace("{prompt}", _without_marks(judgement.prompt))
+            question = rubrics[judgement.task].replace("{prompt}", without_marks(judgement.prompt))
         # LLaMA-Factory wants one mark for each picture.
         check_image_marks(question, len(judgement.images), origin=f"{judgement.origin} (record '{judgement.id}')")
         return question if IMAGE_MARK in question else IMAGE_MARK * len(judgement.images) + question
@@ -206,10 +204,6 @@ class ShareGPTWriter:
         if self.answer_format is None:
             raise BadRecord(judgement.origin, "the record has no answer", "Give an `answer_format` that writes one.")
         return self.answer_format.write(judgement.reasoning, judgement.score_1to5)
-
-
-def _without_marks(text: str) -> str:
-    return _MEDIA_MARK.sub(r"< \1 >", text)
 
 
 def _as_list(images: Any) -> Any:

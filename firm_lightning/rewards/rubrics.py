@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from firm_lightning.rewards.picture_marks import without_marks
 from firm_lightning.rewards.text_files import names_in, read_text_file
 from firm_lightning.types import TASKS, Task
 
@@ -61,12 +62,14 @@ class Rubric:
     def question(self, prompt: str) -> str:
         """The question for one record: every ``{prompt}`` is replaced, all other braces stay.
 
+        ``<image>`` is broken up in the prompt: only the rubric says where pictures stand.
+
         Raises:
             ValueError: The prompt is empty and the rubric asks for one.
         """
         if PLACEHOLDER in self.text and not prompt.strip():
             raise ValueError(f"rubric {self.name}: the prompt is empty, so there is nothing to put for {PLACEHOLDER}")
-        return self.text.replace(PLACEHOLDER, prompt)
+        return self.text.replace(PLACEHOLDER, without_marks(prompt))
 
 
 def load_rubric(path_or_name: str | Path, task: Task) -> Rubric:

@@ -63,8 +63,8 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, fault: Fault, *, models: Sequence[str] = (MODEL,), delay_s: float = 0.0) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, fault: Fault, *, models: Sequence[str] = (MODEL,), delay_s: float = 0.0, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.fault, self.models, self.delay_s = fault, list(models), delay_s
         self.critic = PixelCritic()
         self.bodies: list[dict[str, Any]] = []

@@ -46,6 +46,19 @@ def test_an_answer_that_was_cut_says_so_in_the_words_of_the_local_critic() -> No
     assert whole.verdict(9) == Verdict(3, "", "\\boxed{3}"), "its score came first"
 
 
+@pytest.mark.parametrize("finish", ["stop", "STOP", "eos_token", "stop_sequence", "end_turn", "", None])
+def test_ends_of_all_servers_are_ends(finish: str | None) -> None:
+    assert read_completion(body(finish=finish)).answer == HttpAnswer("\\boxed{4}")
+
+
+def test_an_answer_that_something_else_stopped_names_it() -> None:
+    stopped = read_completion(body("The circle", finish="content_filter")).answer
+    assert stopped == HttpAnswer("The circle", stopped_by="content_filter")
+    assert stopped.verdict(9) == Unreadable("The circle", "no score found (stopped: content_filter)")
+    assert read_completion(body(finish={"why": 1})).answer.stopped_by == "{'why': 1}"
+    assert read_completion(body(finish="MAX_TOKENS")).answer.is_cut
+
+
 @pytest.mark.parametrize("text", ["", None])
 def test_nothing_said_is_an_answer_and_unreadable(text: str | None) -> None:
     assert read_completion(body(text)).answer.verdict(9) == Unreadable("", "empty answer")

@@ -20,11 +20,11 @@ def made(failures: int = 3) -> tuple[Breaker, Clock]:
     return Breaker(failures=failures, pause_s=10, clock=clock), clock
 
 
-def fail(breaker: Breaker, clock: Clock) -> None:
+def fail(breaker: Breaker, clock: Clock, question: str | None = None, *, not_taken: bool = False) -> None:
     """One request that fails a second later."""
-    attempt = breaker.begin()
+    attempt = breaker.begin(question)
     clock.now_s += 1
-    breaker.failed(attempt)
+    breaker.failed(attempt, not_taken=not_taken)
 
 
 def test_it_opens_at_the_nth_failure_in_a_row() -> None:
@@ -107,3 +107,31 @@ def test_requests_that_left_before_it_opened_neither_prolong_the_pause_nor_count
     assert (breaker.pause_left_s, breaker.counted) == (4, 1)
     breaker.succeeded(late)
     assert breaker.state == "closed", "but an answer shows that the endpoint is back"
+
+
+def test_a_question_that_fails_again_and_again_counts_once_in_a_row() -> None:
+    breaker, clock = made()
+    for question in ("a", "a", "b", "a", "b", "a"):
+        fail(breaker, clock, question)
+    assert (breaker.state, breaker.counted) == ("closed", 2)
+    breaker.succeeded(breaker.begin("c"))
+    fail(breaker, clock, "a")
+    assert breaker.counted == 1, "after an answer the row is a new one"
+    fail(breaker, clock, "b")
+    fail(breaker, clock, "c")
+    assert breaker.state == "open"
+
+
+def test_where_no_request_is_taken_no_question_is_to_blame() -> None:
+    breaker, clock = made()
+    for _ in range(3):
+        fail(breaker, clock, "a", not_taken=True)
+    assert breaker.state == "open"
+
+
+def test_a_probe_that_fails_opens_it_at_once() -> None:
+    breaker, clock = made()
+    probe = breaker.begin("probe", is_probe=True)
+    assert breaker.lets_pass, "it is beside the others"
+    breaker.failed(probe)
+    assert (breaker.state, breaker.pause_left_s) == ("open", 10)

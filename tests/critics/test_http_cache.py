@@ -16,7 +16,7 @@ from firm_lightning.critics.http_cache import AnswerCache
 
 ANSWERS = [
     HttpAnswer('{"score": [4]}\n  "é 红"', expected_score_1to5=0.1 + 0.2 + 3),
-    HttpAnswer("", is_cut=True),
+    HttpAnswer("", is_cut=True, stopped_by="content_filter"),
     HttpAnswer("line\u2028separator \x00"),
 ]
 

@@ -27,7 +27,7 @@ from firm_lightning.critics.http_errors import CriticRefuses, CriticUnavailable
 from firm_lightning.critics.http_round import Patience
 from firm_lightning.protocols import Critic
 from firm_lightning.types import ScoringRequest, Unreadable, Verdict
-from tests.critics.faulty_server import MODEL, PixelCritic, Server, serving
+from tests.critics.faulty_server import MODEL, PixelCritic, Server, decoded, serving
 from tests.critics.small_start import picture
 
 FAULTS = ("429", "500", "503", "busy 0", "hang", "cut", "cut-half-way", "body ", "body <html>no", "body {}", "torn")
@@ -46,8 +46,9 @@ def asked(count: int, first: int = 0) -> list[ScoringRequest]:
 
 
 def critic(*servers: Server | str, **settings: Any) -> HttpCritic:
+    """A critic that waits for no outage, unless it is told to."""
     urls = [server if isinstance(server, str) else server.url for server in servers]
-    wanted: dict[str, Any] = {"model": MODEL, "backoff_s": 0.01, "request_timeout_s": 20.0} | settings
+    wanted: dict[str, Any] = {"model": MODEL, "backoff_s": 0.01, "request_timeout_s": 20.0, "outage_s": 1.0} | settings
     return HttpCritic(endpoints=urls, **wanted)
 
 
@@ -110,9 +111,10 @@ def test_nothing_lasts_longer_than_a_request_may(fault: str) -> None:
     with serving(lambda number: fault) as server, at_most(1):
         message = told(lambda: critic(server, request_timeout_s=0.3, retries=2).judge(asked(1)))
     assert message == (
-        f"request 'r0' got no answer in 3 attempts. Endpoints: {server.url} (3 failures in a row, the last: no whole "
-        "answer within request_timeout_s 0.3 s). 0 of 1 requests are answered and are lost: set cache_folder to keep "
-        "them. Look at the server, or raise retries, and resume the run."
+        f"every endpoint of the critic is out of order. Endpoints: {server.url} (2 failures in a row, the last: no "
+        "whole answer within request_timeout_s 0.3 s). 0 of 1 requests are answered and are lost: set cache_folder to "
+        "keep them. Bring the server back, correct endpoints, or raise outage_s (and round_timeout_s), and resume the "
+        "run."
     )
 
 
@@ -120,6 +122,7 @@ def test_nothing_lasts_longer_than_a_request_may(fault: str) -> None:
 def test_nothing_lasts_longer_than_a_round_may(fault: str, tmp_path: Path) -> None:
     with serving(lambda number: fault) as server, at_most(0.5):
         settings = {"round_timeout_s": 0.5, "retries": 1000, "concurrency": 1, "cache_folder": str(tmp_path)}
+        settings |= {"breaker_failures": 1000}
         message = told(lambda: critic(server, **settings).judge(asked(9)))
     assert message.startswith(f"the critic has not answered within round_timeout_s 0.5 s. Endpoints: {server.url}")
     assert message.endswith(
@@ -143,7 +146,7 @@ def test_a_server_that_takes_no_connection_is_left_in_time(monkeypatch: pytest.M
         message = told(lambda: critic(url, retries=1).judge(asked(1)))
         for each in waiting:
             each.close()
-    assert f"{url} (2 failures in a row, the last: no connection within 0.3 s (no reason given))" in message
+    assert f"{url} (3 failures in a row, the last: no connection within 0.3 s (no reason given))" in message
 
 
 def test_a_resolver_that_hangs_does_not_hold_the_round(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,9 +164,10 @@ def test_a_dead_endpoint_stops_the_round_with_its_name_and_the_next_run_asks_onl
     with serving(lambda number: "cut" if number >= 5 else None) as server:
         message = told(lambda: critic(server, concurrency=1, cache_folder=str(tmp_path)).judge(requests))
         assert message == (
-            f"every endpoint of the critic is out of order. Endpoints: {server.url} (5 failures in a row, the last: "
+            f"every endpoint of the critic is out of order. Endpoints: {server.url} (2 failures in a row, the last: "
             "the connection broke (Server disconnected without sending a response.)). 5 of 12 requests are answered "
-            "and are in the cache. Bring the server back (or correct endpoints) and resume the run."
+            "and are in the cache. Bring the server back, correct endpoints, or raise outage_s (and round_timeout_s), "
+            "and resume the run."
         )
     with at_most(1):
         message = told(lambda: critic(url, cache_folder=str(tmp_path)).judge(requests))
@@ -177,7 +181,7 @@ def test_a_dead_endpoint_stops_the_round_with_its_name_and_the_next_run_asks_onl
 
 
 def test_failures_are_not_cached(tmp_path: Path) -> None:
-    with serving(lambda number: "body {}" if number < 3 else None) as server:
+    with serving(lambda number: "body {}" if number < 6 else None) as server:  # three requests, each with its probe
         settings = {"retries": 0, "breaker_failures": 99, "cache_folder": str(tmp_path)}
         for _ in range(3):
             told(lambda: critic(server, **settings).judge(asked(1)))
@@ -196,14 +200,31 @@ def test_one_dead_endpoint_of_two_is_survived_without_losing_a_request() -> None
 
 
 def test_an_endpoint_that_comes_back_is_used_again() -> None:
-    with serving(lambda number: "500" if number < 3 else None) as server:
+    with serving(lambda number: "503" if number < 3 else None) as server:
         over_http = critic(server, breaker_failures=3, breaker_pause_s=3600, concurrency=1)
         message = told(lambda: over_http.judge(asked(1)))
-        assert "3 failures in a row, the last: status 500: told to answer 500" in message
+        assert "3 failures in a row, the last: status 503: told to answer 503" in message
         told(lambda: over_http.judge(asked(1)))
         assert len(server.bodies) == 3, "as long as it is left alone, nothing is sent"
         over_http._fleet.endpoints[0].breaker.pause_s = 0  # an hour later
         assert over_http.judge(asked(2)) == PixelCritic().judge(asked(2))
+
+
+def test_a_server_that_restarts_is_waited_for() -> None:
+    """Ten requests are turned away in the middle of a round; with one further attempt each, none is lost."""
+    with serving(lambda number: "503" if 5 <= number < 15 else None) as server:
+        over_http = critic(server, retries=1, breaker_pause_s=0.05, outage_s=600)
+        assert over_http.judge(asked(20)) == PixelCritic().judge(asked(20))
+        assert len(server.bodies) == 30
+
+
+def test_a_request_without_an_answer_is_told_from_an_outage() -> None:
+    def fault(number: int) -> str | None:
+        return "500" if decoded(server.bodies[number]["messages"][0]["content"])[1] == "Judge 2." else None
+
+    with serving(fault) as server:
+        message = told(lambda: critic(server, retries=1, outage_s=600).judge(asked(3)))
+    assert message.startswith("request 'r2' got no answer in 2 attempts: status 500: told to answer 500. Endpoints: ")
 
 
 @pytest.mark.parametrize("status", ["400", "401", "403", "404", "413", "422"])
@@ -253,7 +274,7 @@ def test_to_wait_longer_than_the_round_may_last_is_not_tried() -> None:
     with serving(lambda number: "busy 3600") as server, at_most(1):
         message = told(lambda: critic(server, round_timeout_s=60, concurrency=1).judge(asked(2)))
         assert len(server.bodies) == 1
-    pattern = r"\(asks to be left alone for 3[56]\d\d s, the last: status 429: \{\}\)"
+    pattern = r"\(1 failure in a row, asks to be left alone for 3[56]\d\d s, the last: status 429: \{\}\)"
     assert message.startswith("every endpoint of the critic is out of order.")
     assert re.search(pattern, message)
 
@@ -407,8 +428,8 @@ def test_values_out_of_range_are_refused_before_anything_is_read(settings: dict[
 
 
 def test_pauses_double_up_to_a_limit_with_jitter_that_repeats() -> None:
-    patience = Patience(round_timeout_s=1, retries=9, backoff_s=0.5)
-    pauses = [patience.wait_s(attempt, random.Random("key")) for attempt in range(10)]
+    patience = Patience(round_timeout_s=1, retries=9, backoff_s=0.5, outage_s=1)
+    pauses = [patience.wait_s(attempt, random.Random("key")) for attempt in (*range(9), 100_000)]
     share = random.Random("key").uniform(0.5, 1.0)
     assert pauses == [share * limit for limit in (0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30)]
     assert 0.5 <= share <= 1

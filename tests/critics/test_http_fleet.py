@@ -11,6 +11,8 @@ from firm_lightning.critics.http_errors import TryAgain
 from firm_lightning.critics.http_fleet import Endpoint, Fleet
 from tests.critics.test_http_breaker import Clock
 
+BUSY = TryAgain("status 429: busy", not_taken=True, retry_after_s=20)
+
 
 def made(*hosts: str, **settings: Any) -> tuple[Fleet, Clock]:
     clock = Clock()
@@ -93,14 +95,14 @@ def test_an_open_endpoint_gets_nothing_then_one_probe() -> None:
     assert fleet.next_change_s() is None
 
 
-def test_a_busy_endpoint_rests_as_long_as_it_asks_and_is_no_failure() -> None:
+def test_a_busy_endpoint_rests_as_long_as_it_asks() -> None:
     fleet, clock = made("a")
-    for _ in range(5):
-        fail(fleet, fleet.endpoints[0], clock, TryAgain("status 429: busy", busy=True, retry_after_s=20))
+    fail(fleet, fleet.endpoints[0], clock, BUSY)
     assert (fleet.choose(), fleet.next_change_s(), fleet.endpoints[0].breaker.state) == (None, 20, "closed")
-    assert not fleet.out_of_order(clock() + 30)
-    assert fleet.out_of_order(clock() + 20), "it rests until the deadline"
-    clock.now_s += 20
+    assert fleet.out_of_order, "longer than a pause"
+    clock.now_s += 10
+    assert not fleet.out_of_order, "not longer than a pause: this is how a busy server sets the pace"
+    clock.now_s += 10
     assert fleet.choose() is fleet.endpoints[0]
 
 
@@ -110,12 +112,25 @@ def test_all_open_is_out_of_order_and_named() -> None:
     for endpoint in (first, second):
         for _ in range(2):
             fail(fleet, endpoint, clock)
-    assert not fleet.out_of_order(clock() + 100)
-    fail(fleet, third, clock, TryAgain("status 429: busy", busy=True, retry_after_s=200))
-    assert fleet.out_of_order(clock() + 100)
+    assert not fleet.out_of_order
+    fail(fleet, third, clock, BUSY)
+    assert fleet.out_of_order
     assert fleet.described() == (
         "http://a:8000/v1 (2 failures in a row, the last: status 500: oh); "
         "http://b:8000/v1 (2 failures in a row, the last: status 500: oh); "
-        "http://c:8000/v1 (asks to be left alone for 200 s, the last: status 429: busy)"
+        "http://c:8000/v1 (1 failure in a row, asks to be left alone for 20 s, the last: status 429: busy)"
     )
     assert made("a")[0].described() == "http://a:8000/v1"
+
+
+def test_while_a_request_is_on_its_way_nothing_is_out_of_order() -> None:
+    """Its answer may be the first again, and it is paid for."""
+    fleet, clock = made("a")
+    slow = fleet.endpoints[0].begin()
+    for _ in range(2):
+        fail(fleet, fleet.endpoints[0], clock)
+    assert (fleet.endpoints[0].breaker.state, fleet.out_of_order) == ("open", False)
+    fleet.endpoints[0].abandoned(slow)
+    assert fleet.out_of_order
+    clock.now_s += 10
+    assert (fleet.choose(), fleet.out_of_order) == (fleet.endpoints[0], True), "it may be tried, no more is known"

@@ -36,7 +36,13 @@ def rewards_of_a_round(critic: Critic) -> Rewards:
 
 def test_a_stopped_round_names_the_endpoint_and_is_taken_up_where_it_stopped(tmp_path: Path) -> None:
     wanted = rewards_of_a_round(PixelCritic())
-    settings = {"model": MODEL, "backoff_s": 0.01, "concurrency": 1, "cache_folder": str(tmp_path / "answers")}
+    settings = {
+        "model": MODEL,
+        "backoff_s": 0.01,
+        "concurrency": 1,
+        "outage_s": 1.0,
+        "cache_folder": str(tmp_path / "answers"),
+    }
     with serving(lambda number: "cut" if number >= 7 else None) as server:
         with pytest.raises(CriticUnavailable) as error:
             rewards_of_a_round(HttpCritic(endpoints=[server.url], **settings))

@@ -64,7 +64,9 @@ def test_it_is_in_no_error_and_no_log_even_if_the_server_sends_it_back(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     with serving(lambda number: fault) as server:
-        critic = HttpCritic(endpoints=[server.url], model=MODEL, api_key_file=file, retries=1, backoff_s=0.01)
+        critic = HttpCritic(
+            endpoints=[server.url], model=MODEL, api_key_file=file, retries=1, backoff_s=0.01, outage_s=1
+        )
         for call in (lambda: critic.judge(asked(3)), critic.check):
             with pytest.raises((CriticRefuses, CriticUnavailable)) as error:
                 call()

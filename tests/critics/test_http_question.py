@@ -64,6 +64,18 @@ def test_candidates_are_asked_for_with_expected_score_alone() -> None:
     assert (body["logprobs"], body["top_logprobs"]) == (True, 20)
 
 
+def test_the_probe_is_a_few_words_with_the_settings_of_all_others() -> None:
+    body = json.loads(writer().probe().body)
+    assert body == {
+        "model": "critic",
+        "max_tokens": 16,
+        "temperature": 0,
+        "frequency_penalty": 0,
+        "stream": False,
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "Answer with one word: are you there?"}]}],
+    }
+
+
 def test_pictures_and_words_stand_where_the_question_wants_them() -> None:
     parts = content(asked("Before <image>, after <image>: judge.", picture(1), picture(2)))
     assert [part.get("text", part["type"]) for part in parts] == [

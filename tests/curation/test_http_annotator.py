@@ -43,8 +43,9 @@ def asked(count: int) -> list[Call]:
 
 
 def annotator(*servers: Server | str, **settings: Any) -> HttpAnnotator:
+    """An annotator that waits for no outage, unless it is told to."""
     urls = [server if isinstance(server, str) else server.url for server in servers]
-    wanted: dict[str, Any] = {"model": MODEL, "backoff_s": 0.01, "request_timeout_s": 20.0} | settings
+    wanted: dict[str, Any] = {"model": MODEL, "backoff_s": 0.01, "request_timeout_s": 20.0, "outage_s": 1.0} | settings
     return HttpAnnotator(endpoints=urls, **wanted)
 
 
@@ -136,9 +137,9 @@ def test_what_is_answered_before_the_server_dies_is_told() -> None:
         told, message = stopped(annotator(server, concurrency=1), asked(12), CriticUnavailable)
     assert told == {place: answer for place, answer in wanted(asked(12)).items() if place < 5}
     assert message == (
-        f"every endpoint of the annotator is out of order. Endpoints: {server.url} (5 failures in a row, the last: the "
+        f"every endpoint of the annotator is out of order. Endpoints: {server.url} (2 failures in a row, the last: the "
         "connection broke (Server disconnected without sending a response.)). 5 of 12 calls are answered and kept. "
-        "Bring the server back (or correct endpoints) and resume the run."
+        "Bring the server back, correct endpoints, or raise outage_s (and round_timeout_s), and resume the run."
     )
 
 
@@ -250,6 +251,109 @@ def test_a_row_of_refusals_goes_on_in_the_next_round_and_ends_with_an_answer() -
         server.fault = lambda number: None if number == 3 else "413"
         assert [type(answers(given, asked(1))[0]) for _ in range(4)] == [Answer, Refused, Refused, Refused]
         assert stopped(given, asked(5), CriticRefuses)[0] == {}
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ("500", "status 500: told to answer 500"),
+        ("hang", "no whole answer within request_timeout_s 1 s"),
+        ("cut", "the connection broke (Server disconnected without sending a response.)"),
+        ("body {}", "a body that is no whole chat completion: {}"),
+    ],
+)
+def test_a_call_that_always_fails_is_set_aside_and_the_others_go_on(fault: str, why: str) -> None:
+    calls, refused = asked(9), Refused(f"no answer in 3 attempts: {why}")
+    with serving() as server:
+        server.fault = refuses(server, fault, 4)
+        given = annotator(server, retries=2, request_timeout_s=1.0, breaker_failures=2, outage_s=600)
+        assert answers(given, calls) == wanted(calls) | {4: refused}
+        first_run = len(server.bodies)
+        assert first_run in (11, 12), (
+            "eight answers, three attempts, and a probe if there was no other answer meanwhile"
+        )
+        assert answers(given, [calls[4]]) == {0: refused}, "a resumed run, where nothing else is left"
+        assert len(server.bodies) == first_run + 4
+
+
+def test_a_server_that_fails_whatever_it_is_asked_about_pictures_stops_the_run() -> None:
+    def fault(number: int) -> str | None:
+        return "500" if len(server.bodies[number]["messages"][0]["content"]) > 1 else None
+
+    calls = [call(n, None, picture(n)) for n in range(12)]
+    with serving(fault) as server:
+        given = annotator(server, retries=1, refusals_in_a_row=4, breaker_pause_s=0.01, outage_s=600)
+        told, message = stopped(given, calls, CriticRefuses)
+    assert told == {}
+    pattern = (
+        r"4 refusals in a row and no answer between them, the last: item 'i3', stage 'describe' got no answer in \d "
+        r"attempts: status 500: told to answer 500\. .*"
+    )
+    assert re.fullmatch(pattern, message)
+
+
+@pytest.mark.parametrize("fault", ["429", "503", "500", "cut"])
+def test_an_outage_in_the_middle_is_waited_for_and_nothing_is_set_aside(fault: str) -> None:
+    calls = asked(30)
+    with serving(lambda number: fault if 10 <= number < 40 else None) as server:
+        given = annotator(server, concurrency=4, breaker_pause_s=0.01, outage_s=600)
+        assert answers(given, calls) == wanted(calls)
+
+
+def test_a_server_that_is_not_there_yet_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    """It is started when the log says that the annotator is waiting."""
+    url, waiting, done = free_url(), threading.Event(), threading.Event()
+    caplog.handler.addFilter(lambda record: waiting.set() or True if "waiting for" in record.getMessage() else True)
+
+    def start_when_missed() -> None:
+        assert waiting.wait(60)
+        with serving(port=int(url.removesuffix("/v1").rpartition(":")[2])):
+            done.wait(60)
+
+    server = threading.Thread(target=start_when_missed)
+    server.start()
+    try:
+        assert answers(annotator(url, breaker_pause_s=0.05, outage_s=600), asked(9)) == wanted(asked(9))
+    finally:
+        waiting.set()
+        done.set()
+        server.join()
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("firm_lightning")]
+    assert len(said) == 2
+    assert said[0].startswith(f"waiting for the annotator: {url} (5 failures in a row, the last: cannot connect (")
+    assert re.fullmatch(r"the annotator answers again, after \d+ s", said[1])
+
+
+def test_refusals_that_overtake_slow_answers_are_no_row() -> None:
+    """Every second call is refused at once; the answers come after all refusals."""
+    calls, all_refused, refused = asked(16), threading.Event(), []
+
+    def fault(number: int) -> str | None:
+        words = decoded(server.bodies[number]["messages"][0]["content"])[1]
+        if int(words.removeprefix("What is in ").removesuffix("?")) % 2:
+            refused.append(number)
+            if len(refused) == 8:
+                all_refused.set()
+            return "413"
+        assert all_refused.wait(60)
+        return None
+
+    with serving(fault) as server:
+        told = answers(annotator(server, concurrency=16, refusals_in_a_row=2, request_timeout_s=90), calls)
+    refusal = Refused("refused with status 413: told to answer 413")
+    assert told == {place: refusal if place % 2 else answer for place, answer in wanted(calls).items()}
+
+
+def test_an_answer_that_a_content_filter_stopped_is_set_aside() -> None:
+    def extra(asked: dict[str, Any], answer: dict[str, Any]) -> None:
+        if asked["messages"][0]["content"][-1]["text"] == "What is in 1?":
+            answer["choices"][0]["finish_reason"] = "content_filter"
+
+    with serving() as server:
+        server.extra = extra
+        told = answers(annotator(server), asked(3))
+        assert len(server.bodies) == 3
+    assert told == wanted(asked(3)) | {1: Refused("the server stopped the answer: content_filter")}
 
 
 def test_a_question_that_cannot_be_written_is_refused_and_not_sent() -> None:
@@ -388,6 +492,7 @@ def test_a_copy_has_the_settings_and_a_health_of_its_own() -> None:
     [
         ({"concurrency": 0}, "concurrency 0 must be at least 1"),
         ({"round_timeout_s": float("inf")}, "round_timeout_s inf must be a number of seconds above 0"),
+        ({"outage_s": 0.0}, "outage_s 0.0 must be a number of seconds above 0"),
         ({"image_format": "gif"}, "image_format 'gif' is not one of png, jpeg"),
         ({"model": " "}, "model is empty; give the name under which the servers know the annotator"),
         ({"name": ""}, "name is empty; say what the annotator is called, or give null for the name of the model"),

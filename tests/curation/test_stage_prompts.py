@@ -86,6 +86,12 @@ def test_other_braces_and_what_is_put_in_stay_as_they_are() -> None:
     assert filled == 'a {report} of \\1 a {prompt} {"score": [n]} \\boxed{n} {other}'
 
 
+def test_marks_of_pictures_are_broken_up_in_what_is_put_in_and_stay_in_the_file() -> None:
+    prompt = StagePrompt("own.txt", "<image> {prompt} {report}", "", ("report",))
+    filled = prompt.fill({"prompt": "<image>\nadd a hat", "report": "see <image><image>, <b>"})
+    assert filled == "<image> < image >\nadd a hat see < image >< image >, <b>"
+
+
 @pytest.mark.parametrize(
     ("text", "given", "message"),
     [
