@@ -90,16 +90,6 @@ def identifier(raw: dict[str, Any], origin: str) -> str:
     return value
 
 
-def text(raw: dict[str, Any], key: str, origin: str) -> str:
-    """A text; empty where there is none."""
-    value = raw.get(key)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise BadRecord(origin, f"'{key}' must be text, found {kind_of(value)}")
-    return value
-
-
 def paths(raw: dict[str, Any], key: str, root: Path, origin: str) -> tuple[ImageRef, ...]:
     """A list of pictures below a folder; whether they are there is not looked at."""
     value = raw.get(key)

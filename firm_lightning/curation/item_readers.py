@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from firm_lightning.curation.item_lines import ItemLines, found, identifier, path, paths, text
+from firm_lightning.curation.item_lines import ItemLines, found, identifier, path, paths
 from firm_lightning.data.prompts import PromptFile
 from firm_lightning.data.reader import Reader
-from firm_lightning.data.records import BadRecord, OnBadRecord
+from firm_lightning.data.records import BadRecord, OnBadRecord, text_of
 from firm_lightning.types import Item, Judgement
 
 _TEXTS = ("dataset", "group", "generator", "category")
@@ -44,7 +44,7 @@ class ItemFile(ItemLines):
 
     def items_of(self, raw: dict[str, Any], origin: str) -> list[Item]:
         """The item of one object."""
-        named = {name: text(raw, name, origin) for name in ("prompt", *_TEXTS)}
+        named = {name: text_of(raw, name, origin) for name in ("prompt", *_TEXTS)}
         named["dataset"] = named["dataset"] or self.dataset
         extra = {name: value for name, value in raw.items() if name not in ("id", "images", *named)}
         images = paths(raw, "images", self.root or self.path.parent, origin)
@@ -77,7 +77,7 @@ class EditCases(ItemLines):
 
     def items_of(self, raw: dict[str, Any], origin: str) -> list[Item]:
         """The results of one case."""
-        root, case, instruction = self.file().parent, identifier(raw, origin), text(raw, "instruction", origin)
+        root, case, instruction = self.file().parent, identifier(raw, origin), text_of(raw, "instruction", origin)
         if not instruction.strip():
             raise BadRecord(origin, "'instruction' is missing or empty")
         source, results = path(raw.get("source"), "source", root, origin), paths(raw, "edited", root, origin)

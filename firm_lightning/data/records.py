@@ -45,7 +45,7 @@ def parse_judgement(raw: object, *, root: Path | None, origin: str, labelled: bo
     if not isinstance(raw, dict):
         raise BadRecord(origin, f"a record must be an object, found {kind_of(raw)}")
     task = _task(raw.get("task", _ABSENT), origin)
-    texts = {field: _text(raw, field, origin) for field in TEXT_FIELDS}
+    texts = {field: text_of(raw, field, origin) for field in TEXT_FIELDS}
     return Judgement(
         id=_identifier(raw.get("id", _ABSENT), origin),
         task=task,
@@ -171,7 +171,8 @@ def _score(value: object, labelled: bool, origin: str) -> int | None:
     return value
 
 
-def _text(raw: dict[str, Any], field: str, origin: str) -> str:
+def text_of(raw: dict[str, Any], field: str, origin: str) -> str:
+    """A text of a JSON object; empty where there is none."""
     value = raw.get(field)
     if value is None:
         return ""

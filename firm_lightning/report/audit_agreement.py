@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,14 +19,10 @@ from firm_lightning.data.writing import PictureStore, json_line
 from firm_lightning.report.audit_ratings import CannotTell, PersonRating, Ratings, read_ratings
 from firm_lightning.report.audit_strata import AuditSummary
 from firm_lightning.report.command import agreement_report
-from firm_lightning.report.measuring import Bootstrap
-from firm_lightning.report.page import PageSettings, render_page
 from firm_lightning.types import Judgement, Task
 
 PREDICTIONS_NAME = "predictions.jsonl"
 HUMAN_NAME = "human.jsonl"
-WORST = 12
-"""Worst cases shown for each task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +96,10 @@ def audit_agreement(
         images_root=output,
         resamples=resamples,
         seed=seed,
-        worst=WORST,
+        says_more=lambda figures: AuditSummary.of(figures, in_set, stratum_of),
     )
-    audited = AuditSummary.of(summary, in_set, stratum_of)
-    shown = PageSettings(images_root=output, worst=WORST, bootstrap=Bootstrap(resamples, seed))
-    figures = json.dumps(audited.as_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_text(figures, audited.json_file)
-    write_text(render_page(audited, shown), audited.html_file)
-    return AuditAgreement(summary=audited, raters=tuple(_shares(read)))
+    assert isinstance(summary, AuditSummary)
+    return AuditAgreement(summary=summary, raters=tuple(_shares(read)))
 
 
 def _find(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from firm_lightning.data.picture_files import write_text
 from firm_lightning.data.records import BadRecord, OnBadRecord
 from firm_lightning.report.joining import ScoredItem, join, read_human, read_predictions
 from firm_lightning.report.measuring import Bootstrap, Scale, measure_all, measure_tasks
@@ -26,6 +27,7 @@ def agreement_report(
     worst: int = 12,
     on_bad_record: OnBadRecord = "stop",
     published: Sequence[PublishedRow] = (),
+    says_more: Callable[[ReportSummary], ReportSummary] | None = None,
 ) -> ReportSummary:
     """Compare a critic's predictions with human scores and write what was found.
 
@@ -46,6 +48,7 @@ def agreement_report(
         on_bad_record: ``stop`` at the first bad record, or ``skip`` bad records, count and list them.
         published: figures of other critics on the same benchmark, as others published them; they stand beside the
             measured ones in both files and enter no figure.
+        says_more: makes of the figures what is written in their place.
 
     Returns:
         The figures; ``summary.table()`` shows them in a terminal.
@@ -74,11 +77,12 @@ def agreement_report(
         skipped_human=tuple(meant_issues.skipped),
         published=tuple(published),
     )
+    if says_more is not None:
+        summary = says_more(summary)
     page = render_page(summary, PageSettings(images_root=images_root, worst=worst, bootstrap=bootstrap))
     figures = json.dumps(summary.as_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    output.mkdir(parents=True, exist_ok=True)
-    _replace(summary.json_file, figures)
-    _replace(summary.html_file, page)
+    write_text(figures, summary.json_file)
+    write_text(page, summary.html_file)
     return summary
 
 
@@ -99,10 +103,3 @@ def _check_settings(output: Path, images_root: Path | None, scale: tuple[int, in
 def _on_scale(items: tuple[ScoredItem, ...], scale: tuple[int, int]) -> bool:
     scores = [item.prediction.score for item in items if item.prediction.score is not None]
     return all(scale[0] <= score <= scale[1] for score in scores)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write beside, then rename: an interrupted run leaves the old file whole."""
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
