@@ -25,8 +25,9 @@ def test_commands_have_the_settings_of_what_they_call() -> None:
         return {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
 
     called = settings(agreement_report)
-    # Rows of published figures come from a benchmark's config, through the callback; two files and a folder have none.
-    assert called.pop("published") == ()
+    # Rows of published figures come from a benchmark's config, through the callback, and an audit says of what set its
+    # sample is; two files and a folder have neither.
+    assert (called.pop("published"), called.pop("says_more")) == ((), None)
     mine = settings(report)
     # One of two reports is made, so nothing is required by the signature alone.
     needed = {"predictions", "human", "output"}
