@@ -25,6 +25,8 @@ SHOWN = {
 
 def demo(
     *,
+    title: str,
+    about: str,
     stages: list[list[list[str]]],
     reports: dict[str, str],
     evaluations: dict[str, str] | None = None,
@@ -37,6 +39,8 @@ def demo(
     file in output/logs. After a command that fails no other begins.
 
     Args:
+        title: What the page is called.
+        about: What is shown on it, in a sentence.
         stages: For each stage its lanes, for each lane its command lines, as they would stand after "python train.py".
         reports: Name in the summary -> report.json that one of the commands writes, "#" and the task in it.
         evaluations: Name in the summary -> evaluation.json that one of them writes, "#" and the way to a number in it,
@@ -50,8 +54,8 @@ def demo(
     seconds: dict[str, float] = {}
     output.mkdir(parents=True, exist_ok=True)
     for number, lanes in enumerate(stages, start=1):
-        title = f"stage {number} of {len(stages)}"
-        seconds |= run_lanes(lanes, output / "logs", title=title, console=console)
+        stage = f"stage {number} of {len(stages)}"
+        seconds |= run_lanes(lanes, output / "logs", title=stage, console=console)
     figures: dict[str, float | None] = {}
     for name, report in reports.items():
         path, _, task = report.partition("#")
@@ -68,30 +72,20 @@ def demo(
     console.print(summary_table(figures))
     if learnt:
         console.print(learnt_table(learnt))
-    page = _write_page(seconds_total, seconds, reports, learnt, sheets or {}, output)
-    console.print(f"{seconds_total:.0f} s in all. {file}\n{page}", markup=False, soft_wrap=True)
-
-
-def _write_page(
-    seconds_total: float,
-    seconds: dict[str, float],
-    reports: dict[str, str],
-    learnt: dict[str, float | None],
-    sheets: dict[str, list[Path]],
-    output: Path,
-) -> Path:
-    """The page of it all, for people."""
     from firm_lightning.report.demo_page import DemoResults, write_demo_page
 
     where = {name: report.partition("#") for name, report in reports.items()}
     results = DemoResults(
+        title=title,
+        about=about,
         seconds_total=seconds_total,
         seconds=seconds,
         reports={name: (Path(path), task) for name, (path, _, task) in where.items()},
         learnt=learnt,
-        tested=[(before, after) for before, after in sheets.values()],
+        tested=[(before, after) for before, after in (sheets or {}).values()],
     )
-    return write_demo_page(results, output)
+    page = write_demo_page(results, output)
+    console.print(f"{seconds_total:.0f} s in all. {file}\n{page}", markup=False, soft_wrap=True)
 
 
 def task_figures(report: Path, task: str) -> dict[str, float | None]:

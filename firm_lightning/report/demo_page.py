@@ -21,6 +21,8 @@ class DemoResults:
     """What the demo's commands left.
 
     Attributes:
+        title: What it is called.
+        about: What is shown, in a sentence.
         seconds_total: How long it took.
         seconds: The same of each command.
         reports: Name -> ``report.json`` and the task in it.
@@ -28,6 +30,8 @@ class DemoResults:
         tested: Folders that ``test`` wrote before and after a training.
     """
 
+    title: str
+    about: str
     seconds_total: float
     seconds: Mapping[str, float] = field(default_factory=dict)
     reports: Mapping[str, tuple[Path, str]] = field(default_factory=dict)
@@ -52,6 +56,8 @@ def write_demo_page(results: DemoResults, output: Path) -> Path:
     page = output / PAGE_NAME
     text = render(
         "demo_page.html.jinja",
+        title=results.title,
+        about=results.about,
         learnt=learnt_view(results.learnt),
         agreement=agreement_table("The critics' agreement with the truth", dict(results.reports)),
         runs=runs,

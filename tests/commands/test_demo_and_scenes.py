@@ -35,7 +35,11 @@ def test_the_demo_runs_its_commands_and_sums_up(tmp_path: Path, capsys: pytest.C
     write_report(tmp_path / "report.json")
     command = f"scenes --output {tmp_path / 'set'} --counts '{{train: {{alignment: 2}}}}' --world '{{max_things: 2}}'"
     demo(
-        stages=[[[command]]], reports={"critic.gen.alignment": f"{tmp_path / 'report.json'}#alignment"}, output=tmp_path
+        title="What was measured",
+        about="Of pictures.",
+        stages=[[[command]]],
+        reports={"critic.gen.alignment": f"{tmp_path / 'report.json'}#alignment"},
+        output=tmp_path,
     )
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert summary["critic.gen.alignment.mae"] == 0.1
@@ -46,13 +50,14 @@ def test_the_demo_runs_its_commands_and_sums_up(tmp_path: Path, capsys: pytest.C
     shown = capsys.readouterr().out
     assert "critic.gen.alignment" in shown and f"{tmp_path / 'index.html'}\n" in shown
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "<h1>What was measured</h1>" in page and ">Of pictures.<" in page
     assert "The critics&#39; agreement with the truth" in page and "critic.gen.alignment" in page
 
 
 def test_the_runs_of_the_sheets_stand_on_the_page(tmp_path: Path) -> None:
     run = run_folder(tmp_path)
     sheets = {str(tmp_path / "out" / "rl.png"): [tmp_path / "rl_before" / "test", run / "test"]}
-    demo(stages=[], reports={}, sheets=sheets, output=tmp_path / "out")
+    demo(title="t", about="a", stages=[], reports={}, sheets=sheets, output=tmp_path / "out")
     assert "<h2>Run rl</h2>" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
 
 
@@ -67,6 +72,8 @@ def test_numbers_are_found_by_a_dotted_way(tmp_path: Path) -> None:
 def test_what_policies_learnt_goes_into_the_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "e.json").write_text('{"means": {"x": {"mean": 0.75}}}')
     demo(
+        title="t",
+        about="a",
         stages=[],
         reports={},
         evaluations={"rl.gen.truth_after": f"{tmp_path / 'e.json'}#means.x.mean"},

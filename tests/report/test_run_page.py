@@ -146,6 +146,8 @@ def demo_results(root: Path) -> DemoResults:
     run = run_folder(root)
     report = critic_folder(root) / "test" / "report.json"
     return DemoResults(
+        title="The demo",
+        about="Critics & policies.",
         seconds_total=125.0,
         seconds={"fit --config conf/scenes/rl_gen.yaml": 61.0},
         reports={"critic.gen.alignment": (report, "alignment"), "critic.gen.quality": (report, "quality")},
@@ -158,6 +160,7 @@ def test_the_demo_ends_with_one_page(tmp_path: Path) -> None:
     file = write_demo_page(demo_results(tmp_path), tmp_path / "demo")
     assert file == tmp_path / "demo" / "index.html"
     page = Page(file.read_text(encoding="utf-8"))
+    assert "The demo Critics & policies." in page.text
     assert "minutes 2 commands 1 critics tested 1 policies taught 1" in page.text
     assert "rl.truth 0.400 0.525 +0.125 rl.damaged - - - other - 2.000 -" in page.text
     assert "critic.gen.alignment 600 0.12" in page.text and "critic.gen.quality 600 0.12" in page.text
