@@ -18,8 +18,6 @@ def template(name: str, *folders: Path, **filters: Callable[..., Any]) -> Templa
         loader=FileSystemLoader([*folders, HERE]),
         autoescape=True,
         undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
         keep_trailing_newline=True,
     )
     environment.filters.update(filters)

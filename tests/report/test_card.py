@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from firm_lightning.data.jsonl_folder import JsonlFolder
-from firm_lightning.modules.alignment_card import read_card
+from firm_lightning.modules.alignment_card import directions, meets, read_card
 from firm_lightning.report.card import Comparing, WrittenCard, card_of_critic, card_of_predictions
 from firm_lightning.report.card_asking import Asking
 from firm_lightning.report.card_page import render_card
@@ -70,6 +71,18 @@ def test_a_card_holds_every_figure(tmp_path: Path) -> None:
         "report.json",
         "retest.jsonl",
     ]
+
+
+def test_the_page_offers_limits_that_the_card_meets(tmp_path: Path) -> None:
+    written = card(tmp_path, ColourCritic(wrong={"a0": 2, "a3": 0}))
+    offered = re.search("<pre>(.*?)</pre>", written.html_file.read_text(), re.DOTALL)
+    assert offered is not None
+    limits = yaml.safe_load(offered[1])["model"]["init_args"]["min_alignment"]["limits"]
+    assert limits == {"alignment.pairwise": 0.5, "alignment.mae": 0.2, "alignment.unreadable_rate": 0.17}
+    figures, ways = written.content["tasks"]["alignment"]["figures"], directions()
+    for name, limit in limits.items():
+        figure = name.partition(".")[2]
+        assert meets(figures[figure], limit, ways[figure])
 
 
 def test_people_may_be_several_raters_and_only_what_they_scored_is_judged(tmp_path: Path) -> None:
