@@ -110,7 +110,7 @@ def _learning_plans(left: Iterable[str]) -> list[Plan]:
                 "train/loss_negative": "away from bad ones",
             },
         ),
-        Plan("KL term", {"train/kl": "squared distance to the start's velocities"}),
+        Plan("KL term", {"train/kl": "squared distance to start"}, "Of the velocities to those of the frozen start."),
         Plan("Deviation", {"train/deviation": "distance to drawing weights"}),
         Plan("Spread of the reward", {"round/reward_spread": "of the whole round", "round/group_spread": "in a group"}),
         Plan(
@@ -146,7 +146,7 @@ def _speed_plans(left: Iterable[str]) -> list[Plan]:
     seconds = {
         "time/sampling_s": "sampling",
         "time/waiting_for_critic_s": "waiting for the critic",
-        "time/scoring_s": "critic at work, beside sampling too",
+        "time/scoring_s": "scoring, beside sampling too",
         "time/learning_s": "learning",
     }
     plans = [Plan("Shares of the time of a round", shares), Plan("Seconds of a round", seconds)]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import re
 
 from firm_lightning.report.run_charts import REPEATED, chart_groups
@@ -51,3 +52,25 @@ def test_long_curves_are_thinned_and_say_so() -> None:
 
 def test_nothing_logged_is_no_chart() -> None:
     assert chart_groups(Metrics()) == []
+
+
+def test_names_leave_room_for_their_values_in_the_legend() -> None:
+    """Next to 30 letters of 13 px two values of six digits just fit into the drawing; longer names are cut."""
+    names = [f"round/{by}/{task}" for by in ("critic", "truth") for task in ("alignment", "execution_01", "cme")]
+    names += [
+        "round/unreadable_share",
+        "round/groups_without_spread",
+        "train/kl",
+        "train/deviation",
+        "train/loss_negative",
+    ]
+    names += ["val/critic/unreadable_share", "val/critic/alignment", "time/scoring_s", "time/waiting_for_critic_s"]
+    labels = [
+        html.unescape(re.search('aria-label="(.+?)"', chart.svg)[1])  # type: ignore[index]
+        for group in chart_groups(logged(*names))
+        for chart in group.charts
+    ]
+    legends = [
+        name for label in labels for name in re.findall(r"(?:, by (?:round|step): |; )([^;]+?) 0\.000 to 1\.000", label)
+    ]
+    assert len(legends) == len(names) and max(map(len, legends)) <= 30, legends
